@@ -6,8 +6,9 @@
     canonicalise [NOTEBOOK ...]    strip outputs and whatever varies from run to run
     address                        write the repository's address everywhere
 
-Without NOTEBOOK a command takes every chapter. An author's round: ``new``, write (in JupyterLab, or as text with
-``jupytext --to py:percent`` and ``--update --to ipynb``), ``refresh``, ``check``, commit.
+Without NOTEBOOK a command takes every chapter. An author's round: ``new``, write (in JupyterLab,
+or as text with ``jupytext --to py:percent`` and ``--update --to ipynb``), ``refresh``, ``check``,
+commit.
 
 Git keeps source and, for cells that start with ``# NBVAL_CHECK_OUTPUT``, the output: rounded text
 that comes out the same under every budget. The site executes everything when it is built.
