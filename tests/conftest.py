@@ -1,0 +1,25 @@
+"""What every test needs: one thread, reproducible properties, the course's torchaudio finder."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("MPLBACKEND", "agg")
+os.environ.setdefault("UNMIX_BUDGET", "smoke")
+
+import pytest
+import torch
+from hypothesis import settings
+
+import lib  # noqa: F401  (installs the finder that lets torchaudio load beside a CPU-only torch)
+
+# examples are drawn the same way on every run, and a slow machine is no failure
+settings.register_profile("course", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("course")
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Every test starts from the same global random state, whatever ran before it."""
+    torch.manual_seed(0)
