@@ -620,10 +620,11 @@
     hann: (phase) => 0.5 - 0.5 * Math.cos(phase),
     hamming: (phase) => 0.54 - 0.46 * Math.cos(phase),
     blackman: (phase) => 0.42 - 0.5 * Math.cos(phase) + 0.08 * Math.cos(2 * phase),
-    rect: () => 1,
+    sqrt_hann: (phase) => Math.abs(Math.sin(phase / 2)),
+    rectangular: () => 1,
   };
 
-  /** A periodic window ("hann", "hamming", "blackman", "rect") of `size` samples. */
+  /** A periodic window by a name of WINDOWS, which are those of lib.stft. */
   function windowOf(size, name = "hann") {
     return Float64Array.from({ length: size }, (_, i) => WINDOWS[name]((2 * Math.PI * i) / size));
   }
