@@ -247,13 +247,13 @@
     return group;
   }
 
-  /** An on/off switch: {label, value, onChange(boolean), key: "M"}; the element has .set(boolean). */
+  /** An on/off switch: {label, value, onChange(boolean), key: "M"}; the element has .set(boolean), .on. */
   function toggle({ label, value = false, onChange, key = null, title = null }) {
     const node = h("button", { type: "button", role: "switch", title,
-      onClick: () => node.set(!node.value) }, label,
+      onClick: () => node.set(!node.on) }, label,
       key ? h("kbd", { "aria-hidden": "true" }, key) : null);
     node.set = (state, silent = false) => {
-      node.value = state;
+      node.on = state; // not .value: a button's value is always a text
       node.setAttribute("aria-checked", state);
       if (!silent && onChange) onChange(state);
     };
