@@ -94,7 +94,7 @@
       --soft: color-mix(in srgb, currentColor 6%, transparent);
       --quiet: color-mix(in srgb, currentColor 72%, transparent);
       --focus: #e69f00; }
-    :host([data-dark]) { --accent: #7cc0f5; --on-accent: #10202c; --good: #4fd0a0; --bad: #ff9d6b; }
+    :host([data-dark]) { color-scheme: dark; --accent: #7cc0f5; --on-accent: #10202c; --good: #4fd0a0; --bad: #ff9d6b; }
     *, *::before { box-sizing: border-box; }
     [hidden] { display: none !important; }
     .panel { border: 1px solid var(--line); border-radius: 12px; padding: .85rem 1rem .75rem; }
@@ -103,6 +103,7 @@
     .push { margin-left: auto; }
     .title { font-weight: 600; font-size: 15px; }
     .note, .help { color: var(--quiet); font-size: 12.5px; margin-bottom: 0; }
+    .panel > .note + .note, .panel > .note + .help { margin-top: .15rem; }
     .readout, .time { font-variant-numeric: tabular-nums; white-space: nowrap; }
     .time { color: var(--quiet); }
     button { font: inherit; color: inherit; background: transparent; cursor: pointer;
@@ -142,13 +143,14 @@
     .axes .xticks { grid-column: 3; height: 1.25rem; }
     .axes .xticks span { position: absolute; top: .25rem; transform: translateX(-50%); line-height: 1; }
     .plot { position: relative; border-radius: 6px; touch-action: pan-y; }
-    .plot.image { background: #000; }
+    .plot.image { background: #000; overflow: hidden; }
     .plot > * { position: absolute; inset: 0; }
     .plot canvas { width: 100%; height: 100%; border-radius: 6px; }
     .plot .overlay, .plot .head, .plot .region { pointer-events: none; }
     .plot .head { width: 2px; margin-left: -1px; right: auto; background: #fff;
       box-shadow: 0 0 0 1px #000a; }
-    .plot .region { right: auto; background: #fff2; border: solid #7fd4ff; border-width: 0 2px; }
+    .plot .region { right: auto; border: solid #8fdcff; border-width: 0 2px;
+      box-shadow: 0 0 0 100rem #0009; }
     .bar { display: grid; grid-template-columns: .6rem 2.4rem; margin-left: .7rem; }
     .bar .ramp { border-radius: 3px; }
     .bar .yticks span { left: .35rem; right: auto; }
@@ -348,6 +350,9 @@
   }
 
   const FADE = 0.006; // seconds: long enough to hide a step, short enough to compare
+  // Gains change a little ahead of the clock: an event that falls into a block of samples which is
+  // being rendered already would take effect in one step, and click.
+  const LEAD = 0.02;
   let active = null; // the one player that sounds
 
   /** Tracks that start on the same sample and switch without a click.
@@ -417,11 +422,10 @@
     // value at each moment, so equal signals cross without any change, and no step is left to click.
     applyGains() {
       if (!this.voices) return;
-      const now = this.context.currentTime;
+      const time = this.context.currentTime + LEAD;
       this.voices.gains.forEach((node, index) => {
         const { gain, level } = this.tracks[index];
-        node.gain.cancelScheduledValues(now);
-        node.gain.setTargetAtTime(gain * level, now, FADE / 4);
+        node.gain.setTargetAtTime(gain * level, time, FADE / 4);
       });
     }
 
@@ -435,7 +439,8 @@
       this.playing = true;
       if (this.rest >= this.duration - 0.01) this.rest = 0;
       this.emit("state");
-      if (this.context.state === "suspended" && this.context.resume) await this.context.resume();
+      const live = this.context instanceof AudioContext;
+      if (live && this.context.state !== "running") await this.context.resume();
       if (this.playing && !this.voices) this.startVoices(this.rest);
       this.follow();
     }
@@ -444,7 +449,7 @@
       if (!this.playing) return;
       this.rest = this.position;
       this.playing = false;
-      this.stopVoices(this.context.currentTime);
+      this.stopVoices(this.context.currentTime + LEAD);
       this.emit("state");
       this.emit("tick");
     }
@@ -479,12 +484,11 @@
 
     startVoices(from) {
       const context = this.context;
-      const start = context.currentTime + 0.02;
+      const start = context.currentTime + LEAD;
       if (this.loop && (from < this.loop[0] || from >= this.loop[1])) from = this.loop[0];
       this.stopVoices(start);
       const bus = new GainNode(context, { gain: 0 });
-      bus.gain.setValueAtTime(0, start);
-      bus.gain.linearRampToValueAtTime(1, start + FADE);
+      bus.gain.setTargetAtTime(1, start, FADE / 4);
       bus.connect(context.destination);
       const gains = this.tracks.map(({ gain, level }) => new GainNode(context, { gain: gain * level }));
       const sources = this.tracks.map(({ buffer }, index) => {
@@ -503,6 +507,7 @@
       if (!this.voices) return;
       const { bus, sources } = this.voices;
       this.voices = null;
+      bus.gain.cancelScheduledValues(time);
       bus.gain.setTargetAtTime(0, time, FADE / 4);
       sources.forEach((source) => source.stop(time + 4 * FADE));
     }

@@ -1,0 +1,146 @@
+"""A headless Chromium for tests: serve a folder, open a page, and hold what went wrong on it.
+
+Chromium is found on the PATH; nothing is downloaded. Where there is none, browser tests are
+skipped, but on a continuous-integration server (``CI`` is set) they fail.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import http.server
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--autoplay-policy=no-user-gesture-required",
+]
+
+
+def executable() -> str | None:
+    """Where Chromium or Chrome is on this machine."""
+    return next((path for path in map(shutil.which, _NAMES) if path), None)
+
+
+def require_chromium() -> str:
+    """The path of Chromium; without one, skip the test, or fail it on a CI server."""
+    found = executable()
+    reason = f"no Chromium on the PATH (looked for {', '.join(_NAMES)})"
+    try:
+        import playwright.sync_api  # noqa: F401
+    except ImportError:
+        found, reason = None, "the package playwright is not installed"
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail(f"browser tests must run on a CI server: {reason}")
+        pytest.skip(f"browser test: {reason}")
+    return found
+
+
+@dataclass
+class Record:
+    """What a page did: requests to other hosts, errors, and bytes received."""
+
+    external: list[str] = field(default_factory=list)
+    console_errors: list[str] = field(default_factory=list)
+    page_errors: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    bytes: dict[str, int] = field(default_factory=dict)
+
+    def assert_clean(self, allow: tuple[str, ...] = ()) -> None:
+        """Fail if the page asked another host for something or reported an error.
+
+        Args:
+            allow: texts that excuse an error message which contains one of them.
+        """
+        assert self.external == []
+        for errors in (self.console_errors, self.page_errors, self.failed):
+            assert [e for e in errors if not any(text in e for text in allow)] == []
+
+
+@contextlib.contextmanager
+def serve(folder: Path) -> Iterator[str]:
+    """Serve a folder on a free local port; gives the address."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        extensions_map = {
+            **http.server.SimpleHTTPRequestHandler.extensions_map,
+            ".mjs": "text/javascript",
+            ".wasm": "application/wasm",
+        }
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    handler = functools.partial(Handler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+
+
+@contextlib.contextmanager
+def chromium(**options: Any) -> Iterator[Any]:
+    """A playwright browser context with a profile of its own, thrown away at the end."""
+    path = require_chromium()
+    from playwright.sync_api import sync_playwright
+
+    options = {"viewport": {"width": 1000, "height": 900}, **options}
+    with tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True) as profile:
+        with sync_playwright() as playwright:
+            context = playwright.chromium.launch_persistent_context(
+                profile, executable_path=path, headless=True, args=_FLAGS, **options
+            )
+            try:
+                yield context
+            finally:
+                context.close()
+
+
+def open_page(context: Any, address: str) -> tuple[Any, Record]:
+    """Open an address in a new page; requests to other hosts are recorded and refused."""
+    page, record = context.new_page(), Record()
+
+    def route(request_route: Any) -> None:
+        url = request_route.request.url
+        if url.startswith(("http://127.0.0.1:", "data:", "blob:")):
+            request_route.continue_()
+        else:
+            record.external.append(url)
+            request_route.abort()
+
+    def receive(response: Any) -> None:
+        if response.status >= 400 and not response.url.endswith("/favicon.ico"):
+            record.failed.append(f"{response.status} {response.url}")
+        length = response.headers.get("content-length")
+        record.bytes[response.url] = int(length) if length else 0
+
+    def listen(message: Any) -> None:
+        # Chromium asks every server for an icon on its own; that is not the page's doing
+        if message.type == "error" and "favicon.ico" not in str(message.location):
+            record.console_errors.append(message.text)
+
+    page.route("**/*", route)
+    page.on("response", receive)
+    page.on("console", listen)
+    page.on("pageerror", lambda error: record.page_errors.append(str(error)))
+    page.goto(address)
+    return page, record
