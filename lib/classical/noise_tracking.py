@@ -201,9 +201,8 @@ def _track(
     tiny = torch.finfo(frames[0].dtype).tiny ** 0.25  # its square is still a normal number
     infinity = torch.full_like(frames[0], math.inf)
 
-    smoothed = mean = frames[0]  # P and its running first moment
-    mean_square = smoothed.square()
-    noise = smoothed
+    smoothed = mean = noise = frames[0]  # P, its running mean, and sigma_N^2
+    variance = torch.zeros_like(smoothed)
     correction = torch.ones_like(smoothed[..., :1])  # alpha_c
     lowest = infinity
     remembered: list[torch.Tensor] = []
@@ -218,9 +217,9 @@ def _track(
 
         # 2. how much does the smoothed power fluctuate? The inverse degrees of freedom 1 / Q_eq
         beta = alpha.square().clamp(max=0.8)
-        mean = beta * mean + (1 - beta) * smoothed
-        mean_square = beta * mean_square + (1 - beta) * smoothed.square()
-        variance = (mean_square - mean.square()).clamp(min=0)
+        deviation = smoothed - mean
+        mean = mean + (1 - beta) * deviation
+        variance = beta * (variance + (1 - beta) * deviation.square())
         inverse_q = (variance / (2 * noise.square() + tiny**2)).clamp(max=0.5)
         spread = 1 + 2.12 * inverse_q.mean(-1, keepdim=True).sqrt()  # B_c
 

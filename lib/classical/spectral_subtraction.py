@@ -75,7 +75,7 @@ def spectral_subtraction(
         floor=floor,
         domain=domain,
     )
-    return stft.inverse(gain * spectrogram, mixture.shape[-1])
+    return stft.inverse(gain * spectrogram, mixture.shape[-1]).to(mixture.dtype)
 
 
 def subtraction_gain(
@@ -135,7 +135,9 @@ def musical_noise_index(
 
     Isolated tones make the power at a frequency spiky: nearly always nothing, now and then a lot.
     The kurtosis (fourth over squared second moment of the power over time, about zero) says so. It
-    is taken at each frequency, and the log ratios are averaged over those with any power left.
+    is taken at each frequency, and the log ratios are averaged over those with any power left. It
+    is blind to the level: a few spikes far below the floor of hearing count, so read it beside the
+    level of what is left.
 
     Args:
         processed: the denoiser's output for noise alone, ``(..., time)``.

@@ -23,7 +23,7 @@ def wiener_filter(
     noise_profile: torch.Tensor | None = None,
     noise_seconds: float | tuple[float, float] | None = None,
     alpha: float = 0.98,
-    floor_db: float = -25.0,
+    floor_db: float = -15.0,
     window_ms: float = 32.0,
 ) -> torch.Tensor:
     """Remove noise from speech with a decision-directed Wiener filter.
@@ -67,7 +67,8 @@ def wiener_filter(
     prior_snr = decision_directed_snr(
         spectrogram.abs().square(), noise, alpha=alpha, floor_db=floor_db
     )
-    return stft.inverse(wiener_gain(prior_snr) * spectrogram, mixture.shape[-1])
+    speech = wiener_gain(prior_snr) * spectrogram
+    return stft.inverse(speech, mixture.shape[-1]).to(mixture.dtype)
 
 
 def wiener_gain(prior_snr: torch.Tensor) -> torch.Tensor:
@@ -87,7 +88,7 @@ def wiener_gain(prior_snr: torch.Tensor) -> torch.Tensor:
 
 
 def decision_directed_snr(
-    power: torch.Tensor, noise: torch.Tensor, *, alpha: float = 0.98, floor_db: float = -25.0
+    power: torch.Tensor, noise: torch.Tensor, *, alpha: float = 0.98, floor_db: float = -15.0
 ) -> torch.Tensor:
     """Estimate the a priori SNR from the previous decision and the present frame.
 
@@ -110,7 +111,7 @@ def decision_directed_snr(
 
     Example:
         >>> power = torch.ones(1, 50)   # as loud as the noise: no speech
-        >>> decision_directed_snr(power, torch.ones(1, 1))[0, -1] < 0.004
+        >>> decision_directed_snr(power, torch.ones(1, 1))[0, -1] < 0.04
         tensor(True)
     """
     if not 0 <= alpha < 1:
