@@ -2,9 +2,10 @@
 
 The estimate is projected twice, by least squares: on delayed copies of its own reference, and on
 delayed copies of all references. The differences between the two projections and the estimate are
-interference and artifacts. One solver serves both versions: correlations by FFT, the Gram matrix of
-all delayed copies (block Toeplitz), one Cholesky factor for all estimates. Energies are summed over
-the spectrum (Parseval), so nothing is filtered in the time domain.
+interference and artifacts. One solver serves both versions: correlations by FFT; a Cholesky factor
+of the Gram matrix (block Toeplitz) of each source alone; and for all sources together, conjugate
+gradients that start from there. Energies are summed over the spectrum (Parseval), so nothing is
+filtered in the time domain.
 
 Silence: a silent reference scores ``nan`` and leaves the span of the others; a silent estimate of a
 real reference scores ``-inf``.
@@ -16,11 +17,13 @@ import math
 from typing import NamedTuple
 
 import torch
+from torch.nn import functional
 
 from lib.errors import InputError
 from lib.metrics.energy_ratios import check_pair, double, ratio_db
 
 _GRAM_ENTRIES = 2**24  # entries of the Gram matrices held at once: 128 MB
+_ITERATIONS = 100
 
 
 class BSSEval(NamedTuple):
@@ -59,55 +62,142 @@ def _energy(spectrum: torch.Tensor) -> torch.Tensor:
     return 2 * power.sum(-1) - power[..., 0] - power[..., -1]
 
 
-def _toeplitz(lags: torch.Tensor) -> torch.Tensor:
-    """Turn lags 1-L .. L-1 ``(..., 2L-1)`` into matrices ``[a, b] = lag a - b``."""
-    length = (lags.shape[-1] + 1) // 2
-    return lags.flip(-1).unfold(-1, length, 1).flip(-2)
-
-
-def _projection_filters(
-    references: torch.Tensor, estimates: torch.Tensor, n_fft: int, filter_length: int
+def _lags(
+    first: torch.Tensor, second: torch.Tensor, n_fft: int, filter_length: int
 ) -> torch.Tensor:
-    """Return the filters that bring the references nearest to each estimate.
+    """Correlate ``(..., m, freq)`` with ``(..., n, freq)``: ``(..., m, n, 2L-1)``, lags 1-L .. L-1.
 
-    Args:
-        references: half spectra ``(..., references, freq)``.
-        estimates: half spectra ``(..., estimates, freq)``.
-        n_fft: even size of their FFT, long enough that no lag below ``filter_length`` wraps.
-        filter_length: taps.
-
-    Returns:
-        ``(..., estimates, references, filter_length)``.
+    Lag t is the sum over time of ``first[time] * second[time + t]``.
     """
-    count = references.shape[-2]
-    size = count * filter_length
-    spectra = references.conj().unsqueeze(-2)  # (..., references, 1, freq)
-    correlations = torch.fft.irfft(spectra * references.unsqueeze(-3), n_fft)
-    lags = torch.cat(
-        [correlations[..., n_fft - filter_length + 1 :], correlations[..., :filter_length]], -1
-    )  # (..., references, references, 2 L - 1)
-    power = correlations[..., 0].diagonal(dim1=-2, dim2=-1)  # (..., references)
-    silent = power <= 0
-    scale = torch.where(silent, 1.0, power).rsqrt()
-    lags = lags * (scale.unsqueeze(-1) * scale.unsqueeze(-2)).unsqueeze(-1)
-    gram = _toeplitz(lags).transpose(-3, -2).reshape(*lags.shape[:-3], size, size)
-    identity = torch.eye(size, dtype=gram.dtype, device=gram.device)
-    gram = gram + identity * silent.repeat_interleave(filter_length, -1).unsqueeze(-1)
+    product = first.conj().unsqueeze(-2) * second.unsqueeze(-3)
+    correlation = torch.fft.irfft(product, n_fft)
+    return torch.cat(
+        [correlation[..., n_fft - filter_length + 1 :], correlation[..., :filter_length]], -1
+    )
 
-    cross = torch.fft.irfft(spectra * estimates.unsqueeze(-3), n_fft)[..., :filter_length]
-    cross = cross * scale[..., None, None]  # (..., references, estimates, L)
-    cross = cross.transpose(-1, -2).reshape(*cross.shape[:-3], size, -1)
 
-    factor, failed = torch.linalg.cholesky_ex(gram)
+def _block_toeplitz(lags: torch.Tensor) -> torch.Tensor:
+    """Turn lags ``(..., n, n, 2L-1)`` into the Gram matrix of all delayed copies ``(..., nL, nL)``.
+
+    Entry ``[i L + a, j L + b]`` is lag ``a - b`` of pair ``(i, j)``. The matrix is large: one pass
+    over it, and views for the rest.
+    """
+    length = (lags.shape[-1] + 1) // 2
+    windows = lags.flip(-1).unfold(-1, length, 1)  # (..., i, j, L-1-a, b)
+    blocks = windows.transpose(-3, -2).flip(-3)  # (..., i, a, j, b)
+    return blocks.reshape(*lags.shape[:-3], lags.shape[-3] * length, -1)
+
+
+def _cholesky(gram: torch.Tensor) -> torch.Tensor:
+    """Factor Gram matrices; where references are filters of each other, with the least ridge."""
+    factor, failed = torch.linalg.cholesky_ex(gram.mT)  # symmetric: .mT only spares a copy
     ridge = 1e-14
-    while failed.any():  # references that filters make of each other: the smallest ridge will do
+    while failed.any() and ridge < 1:
+        identity = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
         mended, failed_again = torch.linalg.cholesky_ex(gram + ridge * identity)
         factor = torch.where((failed > 0)[..., None, None], mended, factor)
         failed = torch.where(failed > 0, failed_again, failed)
         ridge *= 10
-    filters = torch.cholesky_solve(cross, factor)  # (..., references * L, estimates)
-    filters = filters.mT.unflatten(-1, (count, filter_length))
-    return filters * scale[..., None, :, None]
+    return factor
+
+
+def _conjugate_gradients(
+    lags: torch.Tensor, cross: torch.Tensor, own_inverse: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Solve the normal equations of all references without their matrix.
+
+    Sources are nearly uncorrelated, so the equations of each source alone, which are solved
+    already, are nearly the answer: as a preconditioner they leave a dozen iterations. The matrix is
+    applied by FFT.
+
+    Args:
+        lags: of all reference channels ``(..., n, n, 2L-1)``.
+        cross: right-hand sides ``(..., estimates, n, L)``.
+        own_inverse: inverse Gram matrix of each source ``(..., sources, n L / sources, ...)``.
+
+    Returns:
+        Filters ``(..., estimates, n, L)``, and which of ``(..., estimates)`` converged.
+    """
+    length = cross.shape[-1]
+    size = _fft_size(2 * length)
+    circular = functional.pad(lags, (0, size - lags.shape[-1])).roll(1 - length, -1)
+    kernel = torch.fft.rfft(circular)
+    sources = own_inverse.shape[-3]
+
+    def multiply(filters: torch.Tensor) -> torch.Tensor:
+        product = torch.einsum("...ijf,...ejf->...eif", kernel, torch.fft.rfft(filters, size))
+        return torch.fft.irfft(product, size)[..., :length]
+
+    def precondition(residual: torch.Tensor) -> torch.Tensor:
+        grouped = residual.flatten(-2).unflatten(-1, (sources, -1)).transpose(-3, -2)
+        return (grouped @ own_inverse).transpose(-3, -2).reshape(residual.shape)
+
+    def inner(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        return (first * second).sum((-2, -1), keepdim=True)
+
+    solution = precondition(cross)
+    residual = cross - multiply(solution)
+    step = precondition(residual)
+    error = inner(residual, step)  # energy that the projection still misses
+    enough = 1e-24 * inner(cross, precondition(cross))
+    direction = step
+    for _ in range(_ITERATIONS):
+        if (error <= enough).all():
+            break
+        image = multiply(direction)
+        active = error > enough
+        scale = torch.where(active, error / inner(direction, image), 0.0)
+        solution = solution + scale * direction
+        residual = residual - scale * image
+        step = precondition(residual)
+        previous, error = error, inner(residual, step)
+        direction = step + torch.where(active, error / previous, 0.0) * direction
+    # a not-a-number is no convergence either
+    return solution, (error <= enough)[..., 0, 0]
+
+
+def _projection_filters(
+    reference: torch.Tensor, estimate: torch.Tensor, n_fft: int, filter_length: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the filters that bring references nearest to each channel of each estimate.
+
+    Args:
+        reference: half spectra ``(..., sources, channels, freq)``.
+        estimate: half spectra, same shape.
+        n_fft: even size of their FFT, long enough that no lag below ``filter_length`` wraps.
+        filter_length: L, in taps.
+
+    Returns:
+        From its own source's channels ``(..., sources, channels, channels, L)``, and from all
+        ``(..., sources * channels, sources * channels, L)``; the estimate's axis comes first.
+    """
+    sources, channels = reference.shape[-3:-1]
+    blocks = (sources, channels)
+    references, estimates = reference.flatten(-3, -2), estimate.flatten(-3, -2)
+    lags = _lags(references, references, n_fft, filter_length)
+    cross = _lags(references, estimates, n_fft, filter_length)[..., filter_length - 1 :]
+    power = lags[..., filter_length - 1].diagonal(dim1=-2, dim2=-1)  # (..., n)
+    silent = power <= 0
+    scale = torch.where(silent, 1.0, power).rsqrt()[..., None]  # (..., n, 1)
+    lags = lags * (scale * scale.mT).unsqueeze(-1)
+    # a silent reference would make the matrix singular: one on its diagonal, and its filter is zero
+    diagonal = torch.diag_embed(silent.to(lags)).unsqueeze(-1)
+    lags = lags + functional.pad(diagonal, (filter_length - 1, filter_length - 1))
+    cross = (cross * scale.unsqueeze(-1)).transpose(-3, -2)  # (..., estimates, n, L)
+
+    own_lags = lags.unflatten(-2, blocks).unflatten(-4, blocks)  # (..., s, c, s, c, 2L-1)
+    own_lags = own_lags.diagonal(dim1=-5, dim2=-3).movedim(-1, -4)  # (..., s, c, c, 2L-1)
+    own_cross = cross.unflatten(-2, blocks).unflatten(-4, blocks)  # (..., s, e, s, c, L)
+    own_cross = own_cross.diagonal(dim1=-5, dim2=-3).movedim(-1, -4)  # (..., s, e, c, L)
+    factor = _cholesky(_block_toeplitz(own_lags))  # (..., s, c L, c L)
+    own = torch.cholesky_solve(own_cross.flatten(-2).mT, factor).mT.reshape(own_cross.shape)
+
+    every, converged = _conjugate_gradients(lags, cross, torch.cholesky_inverse(factor))
+    if not converged.all():  # correlated references: solve the whole system
+        factor = _cholesky(_block_toeplitz(lags))
+        dense = torch.cholesky_solve(cross.flatten(-2).mT, factor).mT.reshape(cross.shape)
+        every = torch.where(converged[..., None, None], every, dense)
+    return own * scale.unflatten(-2, blocks).unsqueeze(-3), every * scale.unsqueeze(-3)
 
 
 def _project(filters: torch.Tensor, references: torch.Tensor, n_fft: int) -> torch.Tensor:
@@ -178,10 +268,9 @@ def _ratios(
     estimate = torch.fft.rfft(estimates, n_fft)  # (batch, sources, freq)
     reference = torch.fft.rfft(references, n_fft)
     alone = reference.unsqueeze(-2)  # (batch, sources, 1, freq)
-    filters = _projection_filters(alone, estimate.unsqueeze(-2), n_fft, filter_length)
-    target = _project(filters, alone, n_fft).squeeze(-2)
-    filters = _projection_filters(reference, estimate, n_fft, filter_length)
-    explained = _project(filters, reference, n_fft)
+    own, every = _projection_filters(alone, estimate.unsqueeze(-2), n_fft, filter_length)
+    target = _project(own, alone, n_fft).squeeze(-2)
+    explained = _project(every, reference, n_fft)
     energy = _energy(target)
     ratios = torch.stack(
         [
@@ -267,8 +356,7 @@ def _framewise(
     sources, channels, time = estimates.shape
     n_fft = _fft_size(time + length - 1)
     estimate, reference = torch.fft.rfft(estimates, n_fft), torch.fft.rfft(references, n_fft)
-    own = _projection_filters(reference, estimate, n_fft, length)  # (src, ch, ch, L)
-    every = _projection_filters(reference.flatten(0, 1), estimate.flatten(0, 1), n_fft, length)
+    own, every = _projection_filters(reference, estimate, n_fft, length)
     n_fft = _fft_size(samples + length - 1)
     own, every = torch.fft.rfft(own, n_fft), torch.fft.rfft(every, n_fft)
     windows = []
