@@ -132,7 +132,7 @@ class TwoSpeakers(_Mixtures):
     Raises:
         InputError: for an unknown split or length mode, or bad numbers.
 
-    Source: Hershey, Chen, Le Roux, Watanabe 2016, Deep clustering (WSJ0-2mix; levels +-2.5 dB).
+    Source: Hershey, Chen, Le Roux, Watanabe 2016, Deep clustering (WSJ0-2mix: up to 5 dB between the speakers).
 
     Example:
         >>> item = TwoSpeakers("test", items=3, seconds=1.0)[0]
@@ -149,7 +149,7 @@ class TwoSpeakers(_Mixtures):
         seed: int = 0,
         sample_rate: int = 8000,
         seconds: float | None = None,
-        snr_range_db: float | tuple[float, float] = (-2.5, 2.5),
+        snr_range_db: float | tuple[float, float] = (-5.0, 5.0),
         length: str = "min",
     ):
         super().__init__(split, items, seed, sample_rate)
