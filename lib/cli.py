@@ -1,0 +1,306 @@
+"""The command line: ``python -m lib doctor | data | separate | evaluate``.
+
+Whatever a user can mend ends as one line on standard error and exit code 2, with nothing half
+written behind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.metadata
+import os
+import platform
+import sys
+import tempfile
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import torch
+
+import lib
+from lib.classical import METHODS, as_separator
+from lib.errors import CourseError, DataError, InputError, MissingPackageError
+from lib.masks import OracleMask
+from lib.stft import STFT
+
+DATA = ("noisy-speech", "two-speakers")
+_BAD_INPUT = 2
+_INTERRUPTED = 130
+
+# package: what is lost without it
+_NEEDED = {
+    "numpy": "nothing works",
+    "scipy": "STOI does not work",
+    "pandas": "tables and the sample pack do not work",
+    "soundfile": "no audio file can be read or written",
+    "matplotlib": "no figures",
+    "IPython": "no listening panels in notebooks",
+    "yaml": "no quizzes",
+    "tqdm": "no progress bars",
+}
+_OPTIONAL = {
+    "torchaudio": "no resampling: only files that have the rate of the method or model",
+    "pesq": "no PESQ column in the tables",
+    "librosa": "no mel and constant-Q pictures in chapter 2",
+    "ipywidgets": "no live sliders; the widgets of the pages work",
+    "jupyterlab": "no notebooks on this machine",
+    "mir_eval": "metrics are not compared with it in the tests",
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, too."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(_BAD_INPUT, f"error: {message}; see {self.prog} --help\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: what stands behind ``python -m lib``; those of this process if None.
+
+    Returns:
+        The exit code: 0, 1 if ``doctor`` or ``data`` found a fault, 2 for bad input, 130 if
+        interrupted.
+
+    Example:
+        >>> main(["separate", "no-such-file.wav", "--out", "somewhere"])
+        2
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except CourseError as error:
+        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        return _BAD_INPUT
+    except OSError as error:
+        print(
+            f"error: expected files that can be read and written, got {error}; "
+            "check permissions and free disk space",
+            file=sys.stderr,
+        )
+        return _BAD_INPUT
+    except KeyboardInterrupt:
+        print("interrupted; nothing was left half written", file=sys.stderr)
+        return _INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m lib", description="Unmixing Sound on the command line.")
+    parser.add_argument("--version", action="version", version=lib.__version__)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    doctor = commands.add_parser("doctor", help="say what works on this machine, in a table")
+    doctor.set_defaults(run=_doctor)
+
+    data = commands.add_parser("data", help="describe the sample pack and check its files")
+    data.set_defaults(run=_data)
+
+    separate = commands.add_parser("separate", help="separate speech and noise in an audio file")
+    separate.add_argument("file", type=Path, help="wav, flac, ogg or mp3, any rate and length")
+    separate.add_argument("--method", choices=tuple(METHODS), default="wiener")
+    separate.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
+    separate.add_argument("--format", choices=("wav", "flac"), default="wav")
+    separate.add_argument("--force", action="store_true", help="replace files that exist")
+    separate.add_argument("--quiet", action="store_true", help="no progress bar")
+    separate.set_defaults(run=_separate)
+
+    evaluate = commands.add_parser("evaluate", help="score a method on the sample pack")
+    evaluate.add_argument("--method", choices=(*METHODS, *OracleMask.KINDS), default="wiener")
+    evaluate.add_argument("--data", choices=DATA, default="noisy-speech")
+    evaluate.add_argument("--split", choices=("train", "val", "test"), default="test")
+    evaluate.add_argument("--items", type=int, default=None, help="default: as the budget says")
+    evaluate.add_argument("--seed", type=int, default=0)
+    evaluate.add_argument("--snr-db", type=float, default=0.0, help="of noisy speech")
+    evaluate.add_argument("--seconds", type=float, default=None, help="length of each item")
+    evaluate.add_argument("--metrics", default=None, help="comma-separated, e.g. si_sdr,stoi")
+    evaluate.add_argument("--out", type=Path, required=True, metavar="CSV", help="output table")
+    evaluate.add_argument("--force", action="store_true", help="replace a table that exists")
+    evaluate.add_argument("--quiet", action="store_true", help="no progress bar")
+    evaluate.set_defaults(run=_evaluate)
+    return parser
+
+
+def _separate(options: argparse.Namespace) -> int:
+    from lib.audio import info
+    from lib.separate import separate_file
+
+    model = as_separator(options.method, info(options.file).sample_rate)
+    stem = options.file.stem
+    outputs = [options.out / f"{stem}_{name}.{options.format}" for name in model.source_names]
+    made = _make_folder(options.out)
+    try:
+        separate_file(model, options.file, outputs, force=options.force, progress=not options.quiet)
+    except BaseException:
+        for folder in made:
+            folder.rmdir()
+        raise
+    for output in outputs:
+        print(output)
+    return 0
+
+
+def _make_folder(folder: Path) -> list[Path]:
+    """Make a folder and its parents; return those that were not there, innermost first."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: expected a folder, got a file; choose another --out")
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: expected a folder that can be made, got an error ({error.strerror}); "
+            "choose another --out"
+        ) from error
+    return made
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from lib.data import NoisySpeech, TwoSpeakers
+    from lib.evaluation import evaluate, summarise
+    from lib.training import budget
+
+    _check_table(options.out, options.force)
+    common = {
+        "split": options.split,
+        "items": budget().items if options.items is None else options.items,
+        "seed": options.seed,
+        "seconds": options.seconds,
+    }
+    two_speakers = options.data == "two-speakers"
+    dataset = (
+        TwoSpeakers(**common) if two_speakers else NoisySpeech(snr_db=options.snr_db, **common)
+    )
+    if options.method in OracleMask.KINDS:
+        hop_length = dataset.sample_rate * 8 // 1000
+        separator = OracleMask(options.method, STFT(4 * hop_length, hop_length))
+    else:
+        separator = as_separator(options.method, dataset.sample_rate)
+    scores = evaluate(
+        separator,
+        dataset,
+        options.metrics.split(",") if options.metrics else None,
+        method=options.method,
+        # a denoiser's speech and noise are nobody in particular where two people speak
+        permute=two_speakers and options.method in METHODS,
+        progress=not options.quiet,
+    )
+    _write_table(scores, options.out)
+    summary = summarise(scores, ["method", "source"])
+    print(summary.round(2).to_string(index=False))
+    print(options.out)
+    return 0
+
+
+def _check_table(path: Path, force: bool) -> None:
+    if path.suffix != ".csv" or path.is_dir():
+        raise InputError(f"{path}: expected a file name that ends in .csv")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: expected an existing folder, got none; make it first")
+    if path.exists() and not force:
+        raise InputError(f"{path}: expected a free name, got a file that exists; add --force")
+
+
+def _write_table(table, path: Path) -> None:
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        table.to_csv(temporary, index=False, encoding="utf-8", lineterminator="\n")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _data(options: argparse.Namespace) -> int:
+    from lib.data import card, verify
+
+    print(card())
+    files = verify()
+    damaged = files[~files["ok"]]
+    if len(damaged):
+        raise DataError(
+            f"{damaged.iloc[0]['path']}: expected the file that the manifest describes, got "
+            f"another or none ({len(damaged)} of {len(files)} files); fetch the course again"
+        )
+    print(f"{len(files)} files, all as the manifest says")
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    rows = [
+        ("Unmixing Sound", lib.__version__, ""),
+        ("Python", platform.python_version(), "" if sys.version_info >= (3, 11) else "need 3.11"),
+        ("system", f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores", ""),
+        ("torch", torch.__version__, ""),
+        ("device", _device(), ""),
+    ]
+    faults = 0
+    for table, needed in ((_NEEDED, True), (_OPTIONAL, False)):
+        for package, loss in table.items():
+            version, problem = _import(package)
+            faults += bool(problem) and needed
+            rows.append((package, version, f"{loss} ({problem})" if problem else ""))
+    for name, check in (("audio files", _audio_files), ("sample pack", _pack)):
+        try:
+            rows.append((name, check(), ""))
+        except (CourseError, OSError) as error:
+            faults += 1
+            rows.append((name, "fault", " ".join(str(error).split())))
+    wide = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    for name, found, remark in rows:
+        print(f"{name:<{wide[0]}}  {found:<{wide[1]}}  {remark}".rstrip())
+    print("all is well" if not faults else f"{faults} fault(s) to mend")
+    return 1 if faults else 0
+
+
+def _device() -> str:
+    if torch.cuda.is_available():
+        return f"{torch.cuda.get_device_name(0)} (CUDA {torch.version.cuda})"
+    return "Apple GPU (mps)" if torch.backends.mps.is_available() else "CPU"
+
+
+def _import(package: str) -> tuple[str, str]:
+    """Version and problem of a package: one of the two is a dash or empty."""
+    try:
+        module = importlib.import_module(package)
+    except Exception as error:  # a broken package may raise anything, and doctor must go on
+        kind = "not installed" if isinstance(error, ModuleNotFoundError) else str(error)[:80]
+        return "-", kind
+    version = getattr(module, "__version__", None)
+    return str(version or importlib.metadata.version(package)), ""
+
+
+def _audio_files() -> str:
+    from lib.audio import read, write
+
+    soundfile = importlib.import_module("soundfile") if _import("soundfile")[0] != "-" else None
+    if soundfile is None:
+        raise MissingPackageError("soundfile is not installed: pip install soundfile")
+    tone = torch.sin(torch.arange(8000) * 0.3)[None] / 2
+    done = []
+    with tempfile.TemporaryDirectory() as folder:
+        for suffix in ("wav", "flac"):
+            write(Path(folder) / f"tone.{suffix}", tone, 8000)
+            waveform, _ = read(Path(folder) / f"tone.{suffix}")
+            if (waveform - tone).abs().max() > 1e-6:
+                raise DataError(f"a {suffix} file came back changed")
+            done.append(suffix)
+        for suffix in ("ogg", "mp3"):
+            path = Path(folder) / f"tone.{suffix}"
+            soundfile.write(path, tone[0].numpy(), 8000)
+            read(path)
+            done.append(suffix)
+    return f"{', '.join(done)} read; wav, flac written"
+
+
+def _pack() -> str:
+    from lib.data import verify
+
+    files = verify()
+    if not files["ok"].all():
+        raise DataError(f"{(~files['ok']).sum()} of {len(files)} files differ from the manifest")
+    return f"{len(files)} files, hashes right"
