@@ -32,8 +32,8 @@ COLORS = {
 
 _WIDTH = 7.2  # inches; at 100 dots per inch the width of the book's column
 # A picture of a spectrogram needs no more cells than the eye resolves, and stays a small file.
-_CELLS = (160, 360)  # frequency, time
-_LEVELS = 32
+_CELLS = (104, 300)  # frequency, and time over the whole width
+_LEVELS = 24
 
 
 def style() -> dict[str, Any]:
@@ -406,7 +406,7 @@ def _images(
         for axis, (name, (values, hop)) in zip(axes, pictures.items(), strict=False):
             seconds = values.shape[1] * hop / sample_rate
             image = axis.imshow(
-                _pool(values),
+                _pool(values, (_CELLS[0], _CELLS[1] // columns)),
                 origin="lower",
                 aspect="auto",
                 interpolation="nearest",
@@ -429,9 +429,9 @@ def _images(
     return figure
 
 
-def _pool(values: np.ndarray) -> np.ndarray:
+def _pool(values: np.ndarray, limits: tuple[int, int]) -> np.ndarray:
     """The mean over blocks of cells, so that the picture has at most the cells it can show."""
-    for axis, limit in enumerate(_CELLS):
+    for axis, limit in enumerate(limits):
         size = values.shape[axis]
         if size > limit:
             edges = np.linspace(0, size, limit, endpoint=False).astype(int)
@@ -507,10 +507,8 @@ def _mono(signal: torch.Tensor, name: str) -> np.ndarray:
 
 
 def _envelope(array: np.ndarray, sample_rate: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Smallest and largest sample of each of at most 1200 stretches: no peak gets lost."""
-    starts = np.unique(
-        np.linspace(0, array.size, min(array.size, 1200), endpoint=False).astype(int)
-    )
+    """Smallest and largest sample of each of at most 600 stretches: no peak gets lost."""
+    starts = np.unique(np.linspace(0, array.size, min(array.size, 600), endpoint=False).astype(int))
     low, high = np.minimum.reduceat(array, starts), np.maximum.reduceat(array, starts)
     return starts / sample_rate, low, high
 

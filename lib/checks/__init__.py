@@ -257,7 +257,7 @@ def _run(function: Callable[[Any], str | None], answer: Any) -> tuple[str, str]:
         return FAILED, _sentence(str(failure), failure.hint)
     except Exception as error:
         return FAILED, _sentence(
-            f"it stopped with {_describe(error)}", "Read the error's last line."
+            f"it stopped with {_describe(error, function)}", "Read the error's last line."
         )
     finally:
         np.random.set_state(numpy_state)
@@ -269,11 +269,13 @@ def _sentence(message: str, hint: str) -> str:
     return f"{message.rstrip('.')}. Hint: {hint}" if hint else message
 
 
-def _describe(error: Exception) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
+def _describe(error: Exception, function: Callable) -> str:
     here = str(Path(__file__).parent)
     # the reader's own line: the first frame below the check, before it enters a library
-    own = next((frame for frame in frames if not frame.filename.startswith(here)), None)
+    frames = traceback.extract_tb(error.__traceback__)
+    own = next(
+        (f for f in frames if not f.filename.startswith(here) and f.name != function.__name__), None
+    )
     place = f" (line {own.lineno} of {own.name})" if own else ""
     return f"{type(error).__name__}: {error}{place}"
 

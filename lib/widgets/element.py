@@ -127,7 +127,9 @@ def as_channels(signal: torch.Tensor | np.ndarray, name: str = "signal") -> np.n
         (1, 8)
     """
     if isinstance(signal, torch.Tensor):
-        signal = signal.detach().cpu().to(torch.float64).numpy()
+        signal = signal.detach().cpu()
+        # numpy has no bfloat16
+        signal = (signal.double() if signal.is_floating_point() else signal).numpy()
     values = np.asarray(signal)
     if values.dtype.kind not in "fiu":
         raise InputError(f"{name}: expected real numbers, got {values.dtype}")
