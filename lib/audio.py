@@ -154,9 +154,15 @@ def _blocks(
     path: Path, header: AudioInfo, block_frames: int, overlap: int
 ) -> Iterator[tuple[torch.Tensor, int]]:
     soundfile = _soundfile()
+
+    class Stream(soundfile.SoundFile):
+        def seekable(self) -> bool:
+            # soundfile seeks after each read where it can, and an mp3 decoder clicks at each seek
+            return False
+
     start = 0
     kept = torch.empty(header.channels, 0)
-    with soundfile.SoundFile(str(path)) as file:
+    with Stream(str(path)) as file:
         while True:
             try:
                 samples = file.read(block_frames - kept.shape[-1], dtype="float32", always_2d=True)
