@@ -21,9 +21,11 @@ import os
 import shutil
 import sys
 import time
+import warnings
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+warnings.filterwarnings("ignore", "pkg_resources is deprecated")  # pyworld imports it
 ROOT = Path(__file__).resolve().parent.parent
 PARTS = ("speech", "noise", "songs", "rooms")
 UTTERANCES = 50
@@ -57,15 +59,16 @@ def build(folder: Path, parts: tuple[str, ...] = PARTS, hours: float | None = No
     from pack.speakers import SPEAKERS
 
     scale = 1
-    per_speaker, seed = UTTERANCES, 0
+    per_speaker, seed, skip_texts = UTTERANCES, 0, 0
     if hours is not None:
         per_speaker = math.ceil(hours * 3600 / UTTERANCE_S / len(SPEAKERS))
         scale, seed = max(1, round(hours)), 10_000
+        skip_texts = UTTERANCES * len(SPEAKERS)  # no sentence of the pack, whatever its split
     rows, spoken = [], None
     if "speech" in parts or "noise" in parts:  # babble and cafe need the speech
         here = folder if "speech" in parts else folder / "unused"
         count = per_speaker if "speech" in parts else min(per_speaker, UTTERANCES)
-        speech_rows, spoken = speech.make_speech(here, count, seed + 7, say)
+        speech_rows, spoken = speech.make_speech(here, count, seed + 7, skip_texts, say)
         if "speech" in parts:
             rows += speech_rows
         else:

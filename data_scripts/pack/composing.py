@@ -57,7 +57,7 @@ SONGS = {
          "I will follow where the water", "and the quiet valleys go"),
     ),
     "empty_stations": SongPlan(
-        "train", 84, 57, "minor", "half", (0, 5, 2, 6), 35,
+        "train", 88, 57, "minor", "half", (0, 5, 2, 6), 35,
         (Part(4, "comp", 20), Part(89, "pad", 0), Part(26, "arpeggio", -45)),
         "rms", "M", 52, 1.0,
         ("Empty stations in the rain now", "call the names of distant towns",
@@ -71,7 +71,7 @@ SONGS = {
          "hear the hammer and the thunder", "nothing here is ever done"),
     ),
     "paper_boats": SongPlan(
-        "train", 126, 53, "major", "waltz", (0, 3, 4, 0, 5, 1, 4, 0), 32,
+        "train", 132, 53, "major", "waltz", (0, 3, 4, 0, 5, 1, 4, 0), 32,
         (Part(21, "waltz", -20), Part(24, "arpeggio", 35), Part(71, "lead", 10)),
         "kal16", "M", 52, 1.0,
         ("Paper boats along the gutter", "sail to oceans made of rain",
@@ -85,7 +85,7 @@ SONGS = {
          "dance until the floor is shaking", "give a little more than take"),
     ),
     "slow_harbor": SongPlan(
-        "train", 76, 63, "major", "ballad", (0, 5, 3, 4), 32,
+        "train", 86, 63, "major", "ballad", (0, 5, 3, 4), 32,
         (Part(0, "arpeggio", -15), Part(49, "pad", 20)),
         "rms", "M", 53, 1.03,
         ("Slow harbor in the evening", "hold the boats against the tide",
@@ -99,14 +99,14 @@ SONGS = {
          "when the winter nights are colder", "open it and listen well"),
     ),
     "seven_doors": SongPlan(
-        "train", 100, 52, "mixolydian", "shuffle", (0, 3, 0, 4, 3, 0), 33,
+        "train", 104, 52, "mixolydian", "shuffle", (0, 3, 0, 4, 3, 0), 33,
         (Part(17, "comp", -25), Part(26, "stab", 30)),
         "kal16", "M", 50, 0.97,
         ("Seven doors and no one waiting", "seven keys that never fit",
          "I been knocking since the morning", "might as well go home and sit"),
     ),
     "winter_orchard": SongPlan(
-        "val", 92, 62, "major", "folk", (0, 3, 0, 4), 32,
+        "val", 104, 62, "major", "folk", (0, 3, 0, 4), 32,
         (Part(25, "strum", -25), Part(40, "lead", 25), Part(21, "pad", 0)),
         "ked", "M", 52, 1.0,
         ("In the winter orchard sleeping", "every branch is lined with white",
@@ -156,7 +156,7 @@ def chord(plan: SongPlan, bar: int, size: int = 3) -> list[int]:
 
 
 def _durations(phones: list[Phone], cores: list[int], slots: int) -> list[int]:
-    """Eighth notes for each syllable, filling at most ``slots``; weak vowels stay short."""
+    """Units of time for each syllable, filling at most ``slots``; weak vowels stay short."""
     count = len(cores)
     lengths = [1] * count
     spare = slots - count
@@ -176,7 +176,8 @@ def melody(plan: SongPlan, spoken: list[list[Phone]], draw: np.random.Generator)
     """
     beat = 60 / plan.bpm
     bars_per_line = LINE_BARS * (2 if plan.beats == 3 else 1)
-    slots = bars_per_line * plan.beats * 2 - 3
+    unit = 2 if plan.beats == 3 else 1  # a waltz moves in quarter notes, the others in eighths
+    slots = bars_per_line * plan.beats * 2 // unit - (2 if unit == 2 else 3)
     scale = {(plan.key + step) % 12 for step in SCALES[plan.mode]}
     pitches = [p for p in range(plan.centre - 8, plan.centre + 9) if p % 12 in scale]
     contours = [draw.uniform(-0.6, 0.1, 2).tolist() + draw.uniform(0.4, 1.0, 1).tolist()] * 2
@@ -184,16 +185,15 @@ def melody(plan: SongPlan, spoken: list[list[Phone]], draw: np.random.Generator)
     lines = []
     for number, phones in enumerate(spoken):
         cores = nuclei(phones)
-        lengths = _durations(phones, cores, min(slots, 13 if plan.beats == 4 else 16))
-        if plan.beats == 3:  # a waltz moves in quarter notes
-            lengths = [2 * length if length > 1 else 1 for length in lengths]
+        lengths = [unit * length for length in _durations(phones, cores, slots)]
         start_level, stop_level, top = contours[number % 2]
         first_bar = INTRO_BARS + number * bars_per_line
-        place = 1 if number % 2 else 0  # answers enter off the beat
+        pickup = (number % 2) * (2 - unit)  # answers enter off the beat, but not in a waltz
+        place = pickup
         total = sum(lengths)
         notes, previous = [], None
         for index, length in enumerate(lengths):
-            part = (place - number % 2) / max(total - lengths[-1], 1)
+            part = (place - pickup) / max(total - lengths[-1], 1)
             height = start_level + (stop_level - start_level) * part
             height += (top - max(start_level, stop_level)) * np.sin(np.pi * min(part * 1.1, 1))
             target = plan.centre + 6 * height
@@ -215,4 +215,3 @@ def melody(plan: SongPlan, spoken: list[list[Phone]], draw: np.random.Generator)
             previous = pitch
         lines.append(notes)
     return lines
-

@@ -86,12 +86,13 @@ def engine(draw, size):
     phase = np.pi * np.cumsum(f0) / SAMPLE_RATE
     rough = 1 + 0.4 * np.sin(phase)
     level = _drift(draw, size, 0.3, 0.85, 1.15)
-    return level * (_harmonics(draw, f0, 36, 0.8) * rough + 0.8 * _coloured(draw, size, -1.5))
+    return level * (_harmonics(draw, f0, 90, 1.0) * rough + 0.8 * _coloured(draw, size, -1.5))
 
 
 def rain(draw, size):
     """Rain on leaves: a bed of band noise and many small drops."""
-    signal = _unit(_band(draw.standard_normal(size), 700, 7500, 1)) * _drift(draw, size, 0.2, 0.7, 1)
+    bed = _unit(_band(draw.standard_normal(size), 700, 7500, 1))
+    signal = bed * _drift(draw, size, 0.2, 0.7, 1)
     for start in _events(draw, size, 80):
         time = _time(draw.uniform(0.002, 0.012))
         ring = np.sin(2 * np.pi * draw.uniform(1200, 6500) * time) * np.exp(-4 * time / time[-1])

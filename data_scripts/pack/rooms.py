@@ -72,7 +72,8 @@ def make_room(target_t60: float, spacing_m: float, seed: list[int]) -> Room:
     responses *= 0.5 / np.abs(responses).max()
     t60 = np.mean([measured_t60(responses[:, column]) for column in range(4)])
     extent = " x ".join(f"{side:.1f}" for side in size)
-    return Room(responses, f"{extent} m, T60 {t60:.2f} s, microphones {spacing_m * 100:.0f} cm apart")
+    words = f"{extent} m, T60 {t60:.2f} s, microphones {spacing_m * 100:.0f} cm apart"
+    return Room(responses, words)
 
 
 def make_rooms(folder: Path, repeats: int = 1, first_seed: int = 300, say=print) -> list[dict]:

@@ -147,9 +147,7 @@ def sing(
     unvoiced_vowel = layout.vowel & (speech.f0[low] == 0)
     aperiodicity[unvoiced_vowel] = np.minimum(aperiodicity[unvoiced_vowel], 0.3)
     envelope = shift_formants(envelope, formant)
-    aperiodicity = add_breath(
-        shift_formants(aperiodicity, formant), breath, spoken.sample_rate
-    )
+    aperiodicity = add_breath(shift_formants(aperiodicity, formant), breath, spoken.sample_rate)
     level = 10 * np.log10(envelope.mean(1) + 1e-14)
     usual = np.percentile(level[layout.vowel], 70)
     even = np.where(layout.vowel, 0.6 * (usual - level), 0)  # vowels of nearly equal loudness

@@ -78,9 +78,7 @@ def make_stems(plan: SongPlan, seed: list[int]) -> dict[str, np.ndarray]:
     stems["bass"] = np.tanh(1.6 * stems["bass"] / np.abs(stems["bass"]).max())
     meter = pyloudnorm.Meter(SAMPLE_RATE)
     for name, loudness in LOUDNESS_LUFS.items():
-        stems[name] = stems[name] * 10 ** (
-            (loudness - meter.integrated_loudness(stems[name])) / 20
-        )
+        stems[name] = stems[name] * 10 ** ((loudness - meter.integrated_loudness(stems[name])) / 20)
     peak = max(np.abs(sum(stems.values())).max(), *(np.abs(s).max() for s in stems.values()))
     size = len(lead)
     fade = np.clip((size - np.arange(size)) / (0.4 * SAMPLE_RATE), 0, 1)[:, None]

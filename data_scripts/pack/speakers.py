@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Voice(NamedTuple):
-    """A recorded voice: the program that speaks it, the person it was recorded from, its licence."""
+    """A recorded voice: the program that speaks it, the person recorded, the licence."""
 
     engine: str
     name: str

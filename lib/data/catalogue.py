@@ -6,6 +6,7 @@ import functools
 import hashlib
 import os
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -133,41 +134,47 @@ def _file_hash(path: Path) -> str:
         raise DataError(f"{path}: expected a file of the pack, got: {error}; {MEND}") from error
 
 
-class _Decoded:
-    """Decoded files, the last used ones, up to a number of bytes."""
+class _Cache:
+    """The tensors last used, up to a number of bytes."""
 
     def __init__(self, limit: int):
         self.limit, self.size = limit, 0
-        self.files: OrderedDict[Path, torch.Tensor] = OrderedDict()
-        self.checked: set[Path] = set()
+        self.kept: OrderedDict[tuple, torch.Tensor] = OrderedDict()
 
-    def get(self, path: Path, expected_hash: str) -> torch.Tensor:
-        """The samples (channels, time) of a file whose hash is right."""
-        if path in self.files:
-            self.files.move_to_end(path)
-            return self.files[path]
-        if path not in self.checked:
-            found = _file_hash(path)
-            if found != expected_hash:
-                raise DataError(
-                    f"{path}: expected sha256 {expected_hash[:12]}..., got {found[:12]}...: "
-                    f"the file is damaged; {MEND}"
-                )
-            self.checked.add(path)
-        soundfile = require_package("soundfile", "reading the sample pack")
-        try:
-            samples, _ = soundfile.read(path, dtype="float32", always_2d=True)
-        except (OSError, RuntimeError) as error:
-            raise DataError(f"{path}: cannot be decoded ({error}); {MEND}") from error
-        waveform = torch.from_numpy(samples.T.copy())
-        self.files[path] = waveform
-        self.size += waveform.nbytes
-        while self.size > self.limit and len(self.files) > 1:
-            self.size -= self.files.popitem(last=False)[1].nbytes
-        return waveform
+    def get(self, key: tuple, make: Callable[[], torch.Tensor]) -> torch.Tensor:
+        if key not in self.kept:
+            self.kept[key] = make()
+            self.size += self.kept[key].nbytes
+            while self.size > self.limit and len(self.kept) > 1:
+                self.size -= self.kept.popitem(last=False)[1].nbytes
+        self.kept.move_to_end(key)
+        return self.kept[key]
+
+    def clear(self) -> None:
+        self.kept.clear()
+        self.size = 0
 
 
-_decoded = _Decoded(CACHE_BYTES)
+_files, _resampled = _Cache(CACHE_BYTES), _Cache(CACHE_BYTES)
+_checked: set[tuple[Path, str]] = set()
+
+
+def _decode(path: Path, expected_hash: str) -> torch.Tensor:
+    """The samples (channels, time) of a file whose hash is right; hashed once per process."""
+    if (path, expected_hash) not in _checked:
+        found = _file_hash(path)
+        if found != expected_hash:
+            raise DataError(
+                f"{path}: expected sha256 {expected_hash[:12]}..., got {found[:12]}...: "
+                f"the file is damaged; {MEND}"
+            )
+        _checked.add((path, expected_hash))
+    soundfile = require_package("soundfile", "reading the sample pack")
+    try:
+        samples, _ = soundfile.read(path, dtype="float32", always_2d=True)
+    except (OSError, RuntimeError) as error:
+        raise DataError(f"{path}: cannot be decoded ({error}); {MEND}") from error
+    return torch.from_numpy(samples.T.copy())
 
 
 @functools.lru_cache(maxsize=4)
@@ -201,10 +208,16 @@ def load(clip: str, sample_rate: int | None = None) -> tuple[torch.Tensor, int]:
     if row is None:
         some = ", ".join(list(_rows(folder))[:3])
         raise InputError(f"clip: expected a name of the manifest such as {some}; got {clip!r}")
-    waveform = _decoded.get(folder / row["path"], row["sha256"])[:, row["start"] : row["stop"]]
-    if sample_rate is None or sample_rate == row["sample_rate"]:
-        return waveform.clone(), row["sample_rate"]
-    return resample(waveform, row["sample_rate"], sample_rate), sample_rate
+    path, own_rate = folder / row["path"], row["sample_rate"]
+
+    def cut() -> torch.Tensor:
+        file = _files.get((path, row["sha256"]), lambda: _decode(path, row["sha256"]))
+        return file[:, row["start"] : row["stop"]]
+
+    if sample_rate is None or sample_rate == own_rate:
+        return cut().clone(), own_rate
+    key = (path, row["sha256"], clip, sample_rate)
+    return _resampled.get(key, lambda: resample(cut(), own_rate, sample_rate)).clone(), sample_rate
 
 
 def verify() -> pandas.DataFrame:

@@ -132,7 +132,8 @@ class TwoSpeakers(_Mixtures):
     Raises:
         InputError: for an unknown split or length mode, or bad numbers.
 
-    Source: Hershey, Chen, Le Roux, Watanabe 2016, Deep clustering (WSJ0-2mix: up to 5 dB between the speakers).
+    Source: Hershey, Chen, Le Roux, Watanabe 2016, Deep clustering (WSJ0-2mix: speakers up to 5 dB
+        apart).
 
     Example:
         >>> item = TwoSpeakers("test", items=3, seconds=1.0)[0]
