@@ -35,6 +35,7 @@ __all__ = [
 _PER_SIGNAL = ("si_sdr", "si_snr", "snr", "sd_sdr")
 _BSS_EVAL = ("sdr", "sir", "sar")
 METRICS = (*_PER_SIGNAL, *_BSS_EVAL, "stoi", "pesq")
+_PESQ_MODES = {8000: "nb", 16000: "wb"}
 _RESAMPLED_AT_ONCE = 2_000_000  # numbers in memory during a bootstrap
 
 
@@ -89,7 +90,8 @@ def evaluate(
             (sources, channels, time)``, ``sample_rate``, ``name`` and ``meta``. Its attribute
             ``source_names``, if it has one, names the sources.
         metrics: names from :data:`METRICS`; :func:`default_metrics` if None. ``sdr``, ``sir`` and
-            ``sar`` are those of BSS Eval version 3 with 512 taps.
+            ``sar`` are those of BSS Eval version 3 with 512 taps; ``pesq`` is wide band at 16 kHz
+            and narrow band at 8 kHz, two scales that must not stand in one column.
         method: what stands in the column ``method``; the separator's class or function if None.
         sources: which sources to report; all if None. STOI and PESQ mean little for a noise.
         permute: give each source the estimate that is best for all together by SI-SDR, as needed
@@ -100,7 +102,8 @@ def evaluate(
         A DataFrame with the columns ``item``, ``source``, ``method``, ``sample_rate``, what the
         item's ``meta`` says (lists joined with ``+``), and for each metric its value and the
         improvement over the mixture, ``<metric>_i``. Channels are averaged. NaN where a metric is
-        not defined: a silent reference, or a PESQ that finds no utterance.
+        not defined: a silent reference, a PESQ that finds no utterance or another rate than 8 and
+        16 kHz.
 
     Raises:
         InputError: for an unknown metric or source, or estimates of another shape.
@@ -215,8 +218,11 @@ def _scores(
             scores[metric] = getattr(measures, metric)(estimate, reference)
         elif metric == "stoi":
             scores[metric] = measures.stoi(estimate, reference, sample_rate)
+        elif metric == "pesq" and sample_rate in _PESQ_MODES:
+            mode = _PESQ_MODES[sample_rate]
+            scores[metric] = measures.pesq(estimate, reference, sample_rate, mode)
         elif metric == "pesq":
-            scores[metric] = measures.pesq(estimate, reference, sample_rate)
+            scores[metric] = torch.full(reference.shape[:-1], torch.nan)
     return {metric: scores[metric].double().mean(-1).tolist() for metric in metrics}
 
 
@@ -260,7 +266,7 @@ def bootstrap_interval(
             "confidence and resamples: expected a number within (0, 1) and at least 1, "
             f"got {confidence} and {resamples}"
         )
-    table = table.reshape(len(table), -1)
+    table = table[:, None] if table.ndim == 1 else table
     table = table[~np.isnan(table).all(1)]
     if len(table) == 0:
         return Interval(np.nan, np.nan, np.nan)

@@ -1,0 +1,245 @@
+"""Long recordings: alignment to the sample, seams, rates, bounded memory, nothing half written."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lib import audio
+from lib.classical import as_separator
+from lib.errors import InputError
+from lib.separate import separate, separate_file
+
+
+def identity(mixture):
+    return mixture[:, None]
+
+
+def random_waveform(time, channels=2, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return (2 * torch.rand(channels, time, generator=generator) - 1) * 0.9
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    time=st.integers(1, 700),
+    block=st.integers(1, 200),
+    fraction=st.floats(0, 0.5),
+    channels=st.integers(1, 2),
+)
+def test_identity_is_exact_for_every_length_and_block(time, block, fraction, channels):
+    waveform = random_waveform(time, channels)
+    estimates = separate(
+        identity,
+        waveform,
+        10,
+        block_seconds=block / 10,
+        overlap_seconds=fraction * block / 10,
+        progress=False,
+    )
+    assert torch.equal(estimates[0], waveform)
+
+
+def test_blocks_have_full_length_and_overlap():
+    seen = []
+
+    def model(mixture):
+        seen.append(mixture[0, 0])
+        return mixture[:, None]
+
+    waveform = torch.arange(250.0)[None]
+    separate(model, waveform, 10, block_seconds=10, overlap_seconds=2, progress=False)
+    assert [(int(block[0]), int(block[-1])) for block in seen] == [(0, 99), (80, 179), (150, 249)]
+
+
+def test_seams_fade():
+    def loud_at_first(mixture, calls=[]):  # noqa: B006 - counts its calls
+        calls.append(1)
+        return torch.full_like(mixture, float(len(calls) == 1))[:, None]
+
+    estimate = separate(
+        loud_at_first, torch.zeros(1, 150), 10, block_seconds=10, overlap_seconds=4, progress=False
+    )[0, 0]
+    assert (estimate[:60] == 1).all() and (estimate[100:] == 0).all()
+    steps = estimate[59:101].diff()
+    assert (steps < 0).all() and steps.abs().max() < 0.03
+
+
+def test_a_model_gets_its_own_sample_rate():
+    class Model:
+        sample_rate = 16000
+
+        def __call__(self, mixture):
+            self.lengths = [*getattr(self, "lengths", []), mixture.shape[-1]]
+            return mixture[:, None]
+
+    model = Model()
+    time = torch.arange(3 * 44100) / 44100
+    tone = torch.sin(2 * torch.pi * 440 * time)[None]
+    estimate = separate(model, tone, 44100, block_seconds=1, overlap_seconds=0.2, progress=False)
+    assert set(model.lengths) == {16000}
+    assert estimate.shape == (1, *tone.shape)
+    # aligned to the sample: a shift of one sample would cost -24 dB
+    inner = slice(2000, -2000)
+    assert (estimate[0] - tone)[:, inner].abs().max() < 1e-3
+
+
+def test_a_module_is_run_in_eval_mode_and_left_as_it_was():
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.ones(()))
+            self.modes = []
+
+        def forward(self, mixture):
+            self.modes.append(self.training)
+            return (mixture * self.scale)[:, None]
+
+    model = Model()
+    estimates = separate(model, random_waveform(100), 10, progress=False)
+    assert model.modes == [False] and model.training
+    assert not estimates.requires_grad
+
+
+def test_the_progress_bar_ends_at_its_end(capfd):
+    separate(identity, random_waveform(1000), 10, block_seconds=20, progress=True)
+    assert "100%" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_file_to_files(tmp_path, suffix, channels):
+    waveform = random_waveform(50_000, channels)
+    audio.write(tmp_path / "mixture.wav", waveform, 8000)
+    outputs = [tmp_path / f"{name}{suffix}" for name in ("speech", "noise")]
+    model = as_separator("identity", 8000)
+    options = {"block_seconds": 2, "overlap_seconds": 0.5, "progress": False}
+    assert separate_file(model, tmp_path / "mixture.wav", outputs, **options) == outputs
+    speech, rate = audio.read(outputs[0])
+    assert rate == 8000
+    if suffix == ".wav":
+        assert torch.equal(speech, waveform)
+    else:
+        assert (speech - waveform).abs().max() < 2**-22
+    assert torch.equal(audio.read(outputs[1])[0], torch.zeros_like(waveform))
+
+
+def test_file_and_tensor_agree(tmp_path):
+    waveform = random_waveform(20_000, 1)
+    audio.write(tmp_path / "mixture.wav", waveform, 8000)
+    options = {"block_seconds": 1, "overlap_seconds": 0.25, "progress": False}
+    model = as_separator("wiener", 8000)
+    outputs = [tmp_path / "speech.wav", tmp_path / "noise.wav"]
+    separate_file(model, tmp_path / "mixture.wav", outputs, **options)
+    expected = separate(model, waveform, 8000, **options)
+    for output, estimate in zip(outputs, expected, strict=True):
+        torch.testing.assert_close(audio.read(output)[0], estimate)
+
+
+def fails_in_the_third_block(mixture, calls=[]):  # noqa: B006 - counts its calls
+    calls.append(1)
+    if len(calls) == 3:
+        raise KeyboardInterrupt
+    return mixture[:, None]
+
+
+def test_nothing_is_left_if_it_is_interrupted(tmp_path):
+    audio.write(tmp_path / "mixture.wav", random_waveform(1000), 10)
+    with pytest.raises(KeyboardInterrupt):
+        separate_file(
+            fails_in_the_third_block,
+            tmp_path / "mixture.wav",
+            [tmp_path / "same.wav"],
+            progress=False,
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["mixture.wav"]
+
+
+def test_nothing_is_left_if_the_last_writer_fails(tmp_path, monkeypatch):
+    audio.write(tmp_path / "mixture.wav", random_waveform(100), 10)
+    real = audio.Writer.__exit__
+
+    def failing(self, *details):
+        if "speech" in self.path.name and details[0] is None:
+            real(self, InputError, InputError("disk full"), None)
+            raise InputError("disk full")
+        return real(self, *details)
+
+    monkeypatch.setattr(audio.Writer, "__exit__", failing)
+    with pytest.raises(InputError, match="disk full"):
+        separate_file(
+            as_separator("identity", 10),
+            tmp_path / "mixture.wav",
+            [tmp_path / "speech.wav", tmp_path / "noise.wav"],
+            progress=False,
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["mixture.wav"]
+
+
+def test_wrong_input_gives_one_clear_error(tmp_path, monkeypatch):
+    waveform = random_waveform(100)
+    path = tmp_path / "mixture.wav"
+    audio.write(path, waveform, 10)
+    with pytest.raises(InputError, match="2 dimensions"):
+        separate(identity, waveform[0], 10)
+    with pytest.raises(InputError, match="sample_rate"):
+        separate(identity, waveform, 0)
+    with pytest.raises(InputError, match="half a block"):
+        separate(identity, waveform, 10, block_seconds=1, overlap_seconds=0.6)
+    with pytest.raises(InputError, match="model: expected estimates"):
+        separate(lambda mixture: mixture, waveform, 10, progress=False)
+    with pytest.raises(InputError, match="one per source"):
+        separate_file(identity, path, [tmp_path / "a.wav", tmp_path / "b.wav"], progress=False)
+    with pytest.raises(InputError, match="different paths"):
+        separate_file(identity, path, [])
+    with pytest.raises(InputError, match="the input itself"):
+        separate_file(identity, path, [path], force=True)
+    (tmp_path / "there.wav").write_bytes(b"mine")
+    with pytest.raises(InputError, match="force"):
+        separate_file(identity, path, [tmp_path / "there.wav"])
+    monkeypatch.setattr("lib.separate.shutil.disk_usage", lambda _: type("Disk", (), {"free": 10}))
+    with pytest.raises(InputError, match="free disk"):
+        separate_file(identity, path, [tmp_path / "same.wav"])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["mixture.wav", "there.wav"]
+    assert (tmp_path / "there.wav").read_bytes() == b"mine"
+
+
+_MEASURE = """
+import json, sys, psutil, torch
+from pathlib import Path
+from lib.audio import Writer
+from lib.classical import as_separator
+from lib.separate import separate_file
+
+folder, seconds = Path(sys.argv[1]), int(sys.argv[2])
+block = torch.rand(2, 44100, generator=torch.Generator().manual_seed(0)) - 0.5
+with Writer(folder / "long.wav", 44100, 2) as writer:
+    for _ in range(seconds):
+        writer.write(block)
+highest = 0
+model = as_separator("identity", 44100)
+def watched(mixture):
+    global highest
+    highest = max(highest, psutil.Process().memory_info().rss)
+    return model(mixture)
+separate_file(watched, folder / "long.wav", [folder / "a.wav", folder / "b.wav"], progress=False)
+print(json.dumps(highest))
+"""
+
+
+def test_memory_does_not_grow_with_the_length(tmp_path):
+    """Ten minutes of stereo at 44.1 kHz are 212 MB; with both outputs, 635 MB."""
+    pytest.importorskip("psutil")
+
+    def peak(seconds):
+        command = [sys.executable, "-c", _MEASURE, str(tmp_path), str(seconds)]
+        result = subprocess.run(command, capture_output=True, text=True, check=True)
+        for path in tmp_path.iterdir():
+            path.unlink()
+        return json.loads(result.stdout)
+
+    assert peak(240) - peak(60) < 40e6  # the difference of the signals alone is 190 MB
