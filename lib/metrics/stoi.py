@@ -163,7 +163,7 @@ def third_octave_bands(signal: torch.Tensor) -> torch.Tensor:
     power = torch.fft.rfft(_frames(signal), N_FFT).abs().square()  # (frames, freq)
     bands = third_octave_matrix().to(power) @ power.mT
     # the root has no derivative at zero
-    return bands.clamp_min(torch.finfo(bands.dtype).tiny).sqrt()
+    return torch.where(bands > 0, torch.where(bands > 0, bands, 1.0).sqrt(), 0.0)
 
 
 def _normalise(signal: torch.Tensor, dim: int) -> torch.Tensor:
