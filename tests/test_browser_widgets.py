@@ -81,6 +81,11 @@ def site(tmp_path_factory):
     pages = {
         "index": _document(body),
         "dark": _document(body, "background:#111;color:#ddd"),
+        "card": _document(
+            "<style>.cell_output .text_html { background: #ced6dd; color: #222832 }</style>"
+            f'<div class="cell_output"><div class="text_html">{body}</div></div>',
+            "background:#111;color:#ddd",
+        ),
         "blank": _document(f"<script>{script('shared')}</script>"),
         "frame": _document(
             f'<iframe sandbox="allow-scripts" srcdoc="{html.escape(_strict(body))}"></iframe>'
@@ -148,6 +153,8 @@ def test_keys_switch_seek_loop_and_match(page):
     page.keyboard.press("2")
     assert _state(page)["selected"] == 1
     assert _state(page)["spoken"] == "Now hearing estimate"
+    focused = "e => e.shadowRoot.activeElement.textContent"
+    assert _panel(page).evaluate(focused).startswith("estimate")
     page.keyboard.press("ArrowRight")  # on the radio group: the next track
     assert _state(page)["selected"] == 2
     page.keyboard.press("ArrowRight")
@@ -222,19 +229,18 @@ def test_spectrogram_is_painted_and_changes_with_the_track(page):
 
 def test_loudness_is_matched_within_a_tenth_of_a_decibel(page):
     render = """async (element, {index, matched}) => {
-        const { player, tracks } = element;
         element.setMatched(matched);
+        const { sampleRate, duration, tracks } = element.player;
+        const context = new OfflineAudioContext(1, Math.round(duration * sampleRate), sampleRate);
+        const player = new Unmix.Player({ sampleRate, context });
+        player.setTracks(tracks);
         player.select(index);
-        const length = Math.round(player.duration * player.sampleRate);
-        player.context = new OfflineAudioContext(1, length, player.sampleRate);
         player.play();
-        const output = await player.context.startRendering();
+        const output = await context.startRendering();
         return Array.from(output.getChannelData(0));
     }"""
 
     def level(number: int, matched: bool) -> float:
-        page.reload()
-        page.wait_for_function(READY, arg=3)
         samples = _panel(page).evaluate(render, {"index": number, "matched": matched})
         assert max(map(abs, samples)) < 1
         return loudness(np.array(samples)[None], SAMPLE_RATE)
@@ -254,6 +260,17 @@ def test_dark_page_is_noticed(context, site):
         opened.wait_for_function("document.querySelector('unmix-listen').dark === true")
         opened.close()
         record.assert_clean()
+
+
+def test_the_books_light_card_in_dark_mode_is_dropped(context, site):
+    """The theme of the book lays HTML outputs on a light card with dark text in dark mode."""
+    opened, record = browser.open_page(context, f"{site}/card.html")
+    opened.wait_for_function(READY, arg=3)
+    assert _panel(opened).evaluate("e => e.hasAttribute('data-dark')")
+    card = opened.locator(".text_html")
+    assert card.evaluate("e => getComputedStyle(e).backgroundColor") == "rgba(0, 0, 0, 0)"
+    opened.close()
+    record.assert_clean()
 
 
 def test_works_in_an_opaque_frame_under_a_strict_policy(context, site):

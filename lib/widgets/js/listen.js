@@ -85,7 +85,11 @@
         Home: () => player.seek(player.loop ? player.loop[0] : 0),
       };
       this.tracks.slice(0, 9).forEach((_, index) => {
-        keys[String(index + 1)] = () => this.choice.select(index);
+        keys[String(index + 1)] = () => {
+          this.choice.select(index);
+          // the focus ring follows where it stood on another track
+          if (this.choice.contains(this.shadowRoot.activeElement)) this.choice.focusSelected();
+        };
       });
       Unmix.bindKeys(this.panel, keys);
     }
