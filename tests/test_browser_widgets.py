@@ -348,6 +348,14 @@ def test_tracks_stay_on_the_same_sample(blank):
         assert position == pytest.approx(clock - _LEAD, abs=1e-6)
 
 
+def test_levels_and_gains_change_while_playing(blank):
+    steps = [(0.2, "setLevels", [0.5, 0.25]), (0.4, "select", 1), (0.6, "setGains", [1, 1])]
+    samples, _ = _render(blank, ["ramp", "ramp"], steps)
+    for moment, factor in ((0.18, 1.0), (0.38, 0.5), (0.58, 0.25), (0.9, 0.75)):
+        expected = factor * (moment - _LEAD)
+        assert samples[int(moment * SAMPLE_RATE)] == pytest.approx(expected, abs=1e-4)
+
+
 def test_switching_has_no_step(blank):
     samples, _ = _render(blank, ["ramp", "falling"], [(0.5, "select", 1)])
     assert samples[-1] < 0
