@@ -85,7 +85,9 @@ def check_signal(signal: torch.Tensor, name: str, *, ndim: int | None = None) ->
     if signal.numel() == 0:
         raise InputError(f"{name}: expected at least one sample, got shape {tuple(signal.shape)}")
     if not torch.isfinite(signal).all():
-        raise InputError(f"{name}: expected finite samples, got NaN or infinity; look at its source")
+        raise InputError(
+            f"{name}: expected finite samples, got NaN or infinity; look at its source"
+        )
 
 
 def check_same_shape(first: torch.Tensor, second: torch.Tensor, names: tuple[str, str]) -> None:
