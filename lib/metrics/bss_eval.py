@@ -107,8 +107,8 @@ def _conjugate_gradients(
     """Solve the normal equations of all references without their matrix.
 
     Sources are nearly uncorrelated, so the equations of each source alone, which are solved
-    already, are nearly the answer: as a preconditioner they leave a dozen iterations. The matrix is
-    applied by FFT.
+    already, are nearly the answer: as a preconditioner they leave ten to forty iterations. The
+    matrix is applied by FFT.
 
     Args:
         lags: of all reference channels ``(..., n, n, 2L-1)``.
