@@ -271,7 +271,8 @@ def bootstrap_interval(
     if len(table) == 0:
         return Interval(np.nan, np.nan, np.nan)
     drawn = _resampled(table, statistic, resamples, seed)
-    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
+    ends = [(1 - confidence) / 2, (1 + confidence) / 2]
+    low, high = np.quantile(drawn, ends, method="inverted_cdf")  # no arithmetic on infinities
     return Interval(float(statistic(table.ravel(), axis=0)), float(low), float(high))
 
 
@@ -339,7 +340,8 @@ def summarise(
             )
             values = group[metric].to_numpy(dtype=np.float64)
             values = values[~np.isnan(values)]
-            mad = np.median(np.abs(values - interval.value)) if len(values) else np.nan
+            with np.errstate(invalid="ignore"):  # a silent estimate scores -inf
+                mad = np.median(np.abs(values - interval.value)) if len(values) else np.nan
             rows.append(
                 dict(zip(groups, key, strict=True))
                 | {"metric": metric, "median": interval.value, "mad": float(mad)}
