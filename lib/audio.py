@@ -221,10 +221,17 @@ def read(
     if sample_rate is not None:
         sample_rate = _check_rate(sample_rate)
     header = info(path)
-    blocks = [block for block, _ in read_blocks(path, block_frames=1 << 20)]
-    if not blocks:
+    # one buffer, filled block by block: a list of blocks would need the memory twice
+    waveform, done = torch.empty(header.channels, header.frames), 0
+    for block, _ in read_blocks(path, block_frames=1 << 20):
+        missing = done + block.shape[-1] - waveform.shape[-1]
+        if missing > 0:  # the header of a compressed file may promise too few
+            waveform = torch.nn.functional.pad(waveform, (0, missing))
+        waveform[:, done : done + block.shape[-1]] = block
+        done += block.shape[-1]
+    if done == 0:
         raise InputError(f"{path}: expected at least one sample, got none that can be decoded")
-    waveform = torch.cat(blocks, dim=-1)
+    waveform = waveform[:, :done]
     if mono:
         waveform = waveform.mean(0, keepdim=True)
     if sample_rate is not None:
