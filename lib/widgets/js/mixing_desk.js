@@ -59,7 +59,8 @@
       .verdict { margin: .5rem 0 0; }
       .verdict.right b { color: var(--good); } .verdict.wrong b { color: var(--bad); }
       .slider[data-locked] { opacity: .55; }
-      .plot.wave { background: var(--soft); }`;
+      .plot.wave { background: var(--soft); }
+      .beside { width: 3.7rem; }`;
 
     async setup(config) {
       this.rate = config.sample_rate;
@@ -128,7 +129,8 @@
     buildPictures() {
       const { duration } = this.player;
       this.wave = new Unmix.Axes({ height: 110, x: { min: 0, max: duration, label: "Time (s)" },
-        y: { min: -1, max: 1, count: 2, label: "Amplitude" } });
+        y: { min: -1, max: 1, count: 2, label: "Amplitude" },
+        side: h("div", { class: "beside" }) });
       this.wave.plot.classList.add("wave");
       const { palette } = Unmix;
       this.colours = { mixture: palette.grey, noise: palette.orange, voice: palette.blue };
