@@ -3,7 +3,7 @@
 A maintainer's tool: the pack is shipped, so nobody who only uses the course runs it.
 
     python data_scripts/make_pack.py --force             the pack in lib/data/pack
-    python data_scripts/make_pack.py --full 10           ten hours of speech, in data/full
+    python data_scripts/make_pack.py --full 10           ten hours of speech, in build/full
     python data_scripts/make_pack.py --only noise --out build/noise
 
 It needs data_scripts/requirements.txt and, on Debian or Ubuntu:
@@ -102,7 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.full is not None and not options.full > 0:
         parser.error(f"--full: expected hours above 0, got {options.full}")
-    out = options.out or ROOT / ("data/full" if options.full else "lib/data/pack")
+    out = options.out or ROOT / ("build/full" if options.full else "lib/data/pack")
     if out.exists() and not options.force:
         parser.error(f"{out} exists; give --force to replace it, or another --out")
     if out.exists() and not (out / "manifest.csv").exists():
