@@ -14,6 +14,7 @@ from solutions import ch05 as solutions
 from lib import checks
 from lib.errors import InputError
 from lib.metrics import bss_eval, bss_eval_v4, sd_sdr, si_decomposition, si_sdr, si_snr, snr
+from lib.published import published
 from lib.quiz import quiz
 from lib.widgets.projection_triangle import orthogonal_axes, projection_triangle
 
@@ -113,6 +114,17 @@ def test_vincents_sar_adds_a_product_to_the_identity(sir_db, sar_db):
     assert float(parts.si_sdr[0]) == pytest.approx(
         solutions.sdr_from_parts(float(parts.si_sir[0]), float(parts.si_sar[0]))
     )
+
+
+def test_the_lectures_demo_numbers_keep_the_rule_to_rounding():
+    sdr, sir, sar = (
+        published(metric=f"{name} (bss_eval)").value.tolist() for name in ("SDR", "SIR", "SAR")
+    )
+    assert len(sdr) == len(sir) == len(sar) == 7
+    for printed, *parts in zip(sdr, sir, sar, strict=True):
+        # each printed number stands for all that round to it
+        low, high = (solutions.sdr_from_parts(*(p + half for p in parts)) for half in (-0.5, 0.5))
+        assert low <= printed + 0.5 and printed - 0.5 <= high
 
 
 # ------------------------------------------------------------------ the widget
