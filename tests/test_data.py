@@ -172,6 +172,12 @@ def test_song_is_the_sum_of_its_stems():
     assert data.Songs.source_names == tuple(song.stems)
 
 
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_no_stem_carries_an_offset(split):
+    for item in data.Songs(split):
+        assert item.sources.mean(-1).abs().max() < 1e-3, item.meta["song"]
+
+
 def test_room_keeps_source_and_microphone_order():
     responses = data.room(1, "train")
     flat, _ = data.load("room_train_01")

@@ -76,6 +76,9 @@ def make_stems(plan: SongPlan, seed: list[int]) -> dict[str, np.ndarray]:
     stems["other"] = reverberate(stems["other"], draw, 0.9, 0.25)
     stems["vocals"] = reverberate(stems["vocals"], draw, 1.0, 0.25)
     stems["bass"] = np.tanh(1.6 * stems["bass"] / np.abs(stems["bass"]).max())
+    # synthesised pads carry an offset that nobody hears and that takes a third of their energy
+    rumble = butter(2, 30, "highpass", fs=SAMPLE_RATE, output="sos")
+    stems = {name: sosfilt(rumble, stem, axis=0) for name, stem in stems.items()}
     meter = pyloudnorm.Meter(SAMPLE_RATE)
     for name, loudness in LOUDNESS_LUFS.items():
         stems[name] = stems[name] * 10 ** ((loudness - meter.integrated_loudness(stems[name])) / 20)
