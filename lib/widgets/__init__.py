@@ -19,6 +19,7 @@ __all__ = [
     "mask_painter",
     "mixing_desk",
     "projection_triangle",
+    "results_table",
     "show_source",
     "stft_microscope",
 ]

@@ -308,7 +308,8 @@
         const { x, y, r } = spots[index];
         const width = 6.3 * row.name.length;
         const places = [[x + r + 4, y + 4, "start"], [x - r - 4, y + 4, "end"],
-          [x, y + r + 11, "middle"], [x, y - r - 4, "middle"]];
+          [x, y + r + 11, "middle"], [x, y - r - 4, "middle"], [x - r, y - r - 2, "end"],
+          [x - r, y + r + 9, "end"], [x + r, y - r - 2, "start"], [x + r, y + r + 9, "start"]];
         const box = ([left, base, anchor]) => {
           const start = left - { start: 0, end: width, middle: width / 2 }[anchor];
           return [start, base - 9, start + width, base + 2];

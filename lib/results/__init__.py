@@ -1,0 +1,165 @@
+"""The course's own results: which methods are compared on which mixtures, and the stored scores.
+
+``python data_scripts/make_results.py`` evaluates every method and stores one row per item and
+source in ``NAME.csv`` beside this file, with ``NAME.json`` saying how. The book draws its tables
+from the stored files, and computes only the clips that a reader hears.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+
+from lib.classical import as_separator
+from lib.data import NoisySpeech, TwoSpeakers
+from lib.errors import DataError, InputError, require_package
+from lib.masks import OracleMask
+from lib.stft import STFT
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = ["BENCHMARKS", "METHODS", "Benchmark", "Method", "benchmark", "stored", "stored_card"]
+
+
+class Benchmark(NamedTuple):
+    """A data set, what is scored on it, and how the estimates are matched to the sources."""
+
+    title: str
+    dataset: Callable[[], Any]
+    metrics: tuple[str, ...]
+    sources: tuple[str, ...]
+    permute: bool
+
+
+class Method(NamedTuple):
+    """A row of the tables: ``make(sample_rate)`` gives the separator."""
+
+    label: str
+    group: str
+    make: Callable[[int], Callable[..., torch.Tensor]]
+
+
+def _oracle(kind: str, **options: Any) -> Callable[[int], OracleMask]:
+    def make(sample_rate: int) -> OracleMask:
+        window = round(0.032 * sample_rate)  # 32 ms, a quarter of it as hop: the literature's usual
+        return OracleMask(kind, STFT(window, window // 4), **options)
+
+    return make
+
+
+def _classical(name: str) -> Callable[[int], Callable[..., torch.Tensor]]:
+    return functools.partial(as_separator, name)
+
+
+def _unprocessed(sample_rate: int) -> Callable[..., torch.Tensor]:
+    """Make the separator that hands out the mixture as the estimate of each of two sources."""
+    return lambda mixture: torch.stack([mixture, mixture], 1)  # (B, 2, C, T)
+
+
+_FLOOR = "Floor: do nothing"
+_CLASSICAL = "Without learning"
+_CEILING = "Ceiling: masks computed from the true sources"
+
+METHODS: dict[str, Method] = {
+    "mixture": Method("Mixture", _FLOOR, _unprocessed),
+    "spectral-subtraction": Method(
+        "Spectral subtraction", _CLASSICAL, _classical("spectral-subtraction")
+    ),
+    "wiener": Method("Wiener filter, decision-directed", _CLASSICAL, _classical("wiener")),
+    "irm": Method("Ideal ratio mask (IRM)", _CEILING, _oracle("irm")),
+    "ibm": Method("Ideal binary mask (IBM)", _CEILING, _oracle("ibm")),
+    "wfm": Method("Wiener-filter-like mask (WFM)", _CEILING, _oracle("wfm")),
+    "am": Method("Amplitude mask (AM)", _CEILING, _oracle("am")),
+    "psm": Method("Phase-sensitive mask (PSM)", _CEILING, _oracle("psm")),
+    "cirm": Method(
+        "Complex ratio mask (cIRM), modulus at most 1", _CEILING, _oracle("cirm", bound=1.0)
+    ),
+}
+
+BENCHMARKS: dict[str, Benchmark] = {
+    "noisy_speech": Benchmark(
+        "Speech in noise, 16 kHz",
+        lambda: NoisySpeech("test", items=100, seed=2024, snr_db=(-5.0, 5.0), seconds=4.0),
+        ("si_sdr", "sdr", "stoi", "pesq"),
+        ("speech",),
+        False,
+    ),
+    "two_speakers": Benchmark(
+        "Two speakers, 8 kHz",
+        lambda: TwoSpeakers("test", items=100, seed=2024, sample_rate=8000, seconds=4.0),
+        ("si_sdr", "sdr", "stoi", "pesq"),
+        ("speaker_1", "speaker_2"),
+        True,
+    ),
+}
+
+
+def benchmark(name: str) -> Benchmark:
+    """Return a benchmark by its name.
+
+    Raises:
+        InputError: if there is none of that name.
+
+    Example:
+        >>> benchmark("two_speakers").title
+        'Two speakers, 8 kHz'
+    """
+    if name not in BENCHMARKS:
+        raise InputError(f"benchmark: expected one of {', '.join(BENCHMARKS)}, got {name!r}")
+    return BENCHMARKS[name]
+
+
+def _file(name: str, suffix: str) -> str:
+    benchmark(name)
+    path = importlib.resources.files("lib.results") / f"{name}{suffix}"
+    if not path.is_file():
+        raise DataError(
+            f"results of {name}: expected the file lib/results/{name}{suffix}, found none; "
+            "make it with: python data_scripts/make_results.py"
+        )
+    return str(path)
+
+
+def stored(name: str) -> pandas.DataFrame:
+    """Load the stored scores of a benchmark: one row per item, source and method.
+
+    Args:
+        name: ``"noisy_speech"`` or ``"two_speakers"``.
+
+    Returns:
+        The rows of :func:`lib.evaluation.evaluate` for every method of :data:`METHODS`.
+
+    Raises:
+        InputError: if there is no such benchmark.
+        DataError: if its results are not there.
+
+    Example:
+        >>> stored("two_speakers")["method"].iloc[0]
+        'mixture'
+    """
+    pandas = require_package("pandas", "reading stored results")
+    return pandas.read_csv(_file(name, ".csv"))
+
+
+def stored_card(name: str) -> dict[str, Any]:
+    """Say how stored scores came about: command, data, versions, machine, date.
+
+    Args:
+        name: ``"noisy_speech"`` or ``"two_speakers"``.
+
+    Raises:
+        InputError: if there is no such benchmark.
+        DataError: if its results are not there.
+
+    Example:
+        >>> stored_card("two_speakers")["items"]
+        100
+    """
+    with open(_file(name, ".json"), encoding="utf-8") as file:
+        return json.load(file)

@@ -1,0 +1,94 @@
+"""The results table: the stored scores of a benchmark, with a play button in every row."""
+
+from __future__ import annotations
+
+from lib.errors import InputError
+from lib.evaluation import summarise
+from lib.results import METHODS, benchmark, stored, stored_card
+from lib.widgets.element import Element, as_channels, encode_audio
+from lib.widgets.listen import matching_gains
+
+_COLUMNS = {"si_sdr_i": "SI-SDRi (dB)", "sdr_i": "SDRi (dB)", "stoi": "STOI", "pesq": "PESQ"}
+
+
+def results_table(
+    name: str, *, heard: int = 0, title: str | None = None, where: dict | None = None
+) -> Element:
+    """A table of medians with their intervals; every row plays one and the same mixture.
+
+    Args:
+        name: ``"noisy_speech"`` or ``"two_speakers"``, see ``lib.results``.
+        heard: index of the item that the rows play, of the rows that ``where`` keeps.
+        title: heading; ``None``: the benchmark's title.
+        where: keep the rows whose columns have these values, e.g. ``{"stationary": True}``.
+
+    Returns:
+        An HTML output.
+
+    Raises:
+        InputError: if there is no such benchmark, column or item.
+        DataError: if its results are not stored.
+
+    Example:
+        >>> results_table("two_speakers")
+        Results of 9 methods on 100 items: Two speakers, 8 kHz. Run this cell to see and hear them.
+    """
+    chosen, scores = benchmark(name), stored(name)
+    for column, value in (where or {}).items():
+        if column not in scores:
+            raise InputError(f"where: expected a column of the scores, got {column!r}")
+        scores = scores[scores[column] == value]
+    items = list(dict.fromkeys(scores["item"]))
+    if not 0 <= heard < len(items):
+        raise InputError(f"heard: expected 0 to {len(items) - 1}, got {heard}")
+
+    dataset = chosen.dataset()
+    item = dataset[int(items[heard].rpartition("-")[2])]
+    signals = [as_channels(_estimate(key, item)) for key in METHODS]
+    gains = matching_gains(signals, item.sample_rate)
+    summary = summarise(scores).set_index(["method", "metric"])
+    rows = [
+        {
+            "method": method.label,
+            "group": method.group,
+            "cells": [_cell(summary.loc[(key, metric)], metric) for metric in _COLUMNS],
+            "source": encode_audio(signal, item.sample_rate),
+            "gain_db": round(gain, 3),
+        }
+        for (key, method), signal, gain in zip(METHODS.items(), signals, gains, strict=True)
+    ]
+    rate = item.sample_rate
+    config = {
+        "title": title or chosen.title,
+        "caption": (
+            f"Median over {len(items)} items of the test split, with the 95 % bootstrap interval "
+            f"of the median. PESQ is {'narrow' if rate == 8000 else 'wide'}-band MOS-LQO; SDR is "
+            f"BSS Eval v3. Evaluated on {stored_card(name)['date']}."
+        ),
+        "sample_rate": rate,
+        "columns": list(_COLUMNS.values()),
+        "rows": rows,
+    }
+    fallback = (
+        f"Results of {len(rows)} methods on {len(items)} items: {config['title']}. "
+        "Run this cell to see and hear them."
+    )
+    return Element("unmix-results-table", config, ("results_table",), fallback)
+
+
+def _estimate(key: str, item):
+    """What a row plays: the method's estimate of the item's first source."""
+    separator = METHODS[key].make(item.sample_rate)
+    arguments = [item.mixture[None]]
+    if getattr(separator, "needs_sources", False):
+        arguments.append(item.sources[None])
+    estimate = separator(*arguments)[0, 0]  # (C, T)
+    peak = float(estimate.abs().max())
+    return estimate / peak if peak > 1 else estimate
+
+
+def _cell(row, metric: str) -> str:
+    digits = 2 if metric in ("stoi", "pesq") else 1
+    numbers = [f"{row[part] + 0.0:.{digits}f}" for part in ("median", "low", "high")]
+    numbers = [number.replace("-", "\u2212") for number in numbers]
+    return f"{numbers[0]} [{numbers[1]}, {numbers[2]}]"
