@@ -23,6 +23,7 @@ def dataset_atlas(
     title: str = "Dataset atlas",
     *,
     clip_text: str = "a clip of the pack",
+    format: str = "flac",
 ) -> Element:
     """The corpora of ``lib.published.datasets`` and the sample pack, to sort, filter and search.
 
@@ -34,12 +35,13 @@ def dataset_atlas(
         sample_rate: of the clip, in Hz.
         title: heading of the atlas.
         clip_text: what the clip is, in a few words.
+        format: how the page carries the clip: ``"flac"``, ``"wav"``, ``"vorbis"`` or ``"opus"``.
 
     Returns:
         An HTML output.
 
     Raises:
-        InputError: if the clip is no signal of this form.
+        InputError: if the clip is no signal of this form, or the format is unknown.
 
     Example:
         >>> dataset_atlas(torch.zeros(8000), 8000)
@@ -52,7 +54,7 @@ def dataset_atlas(
         "clip": {
             "name": PACK,
             "what": clip_text,
-            "source": encode_audio(clip, sample_rate),
+            "source": encode_audio(clip, sample_rate, format),
             "sample_rate": int(sample_rate),
         },
     }
