@@ -110,7 +110,7 @@ def test_the_table_shows_every_method_and_plays_one_mixture():
     table = results_table("two_speakers")
     rows = table.config["rows"]
     assert [row["method"] for row in rows] == [method.label for method in METHODS.values()]
-    assert rows[0]["cells"][0] == "0.0 [0.0, 0.0]"
+    assert rows[0]["cells"][0] == ("0.0", "[0.0, 0.0]")
     assert len({row["source"] for row in rows}) == len(rows)
 
 

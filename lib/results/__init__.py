@@ -71,15 +71,13 @@ METHODS: dict[str, Method] = {
     "spectral-subtraction": Method(
         "Spectral subtraction", _CLASSICAL, _classical("spectral-subtraction")
     ),
-    "wiener": Method("Wiener filter, decision-directed", _CLASSICAL, _classical("wiener")),
+    "wiener": Method("Wiener filter", _CLASSICAL, _classical("wiener")),
     "irm": Method("Ideal ratio mask (IRM)", _CEILING, _oracle("irm")),
     "ibm": Method("Ideal binary mask (IBM)", _CEILING, _oracle("ibm")),
     "wfm": Method("Wiener-filter-like mask (WFM)", _CEILING, _oracle("wfm")),
     "am": Method("Amplitude mask (AM)", _CEILING, _oracle("am")),
     "psm": Method("Phase-sensitive mask (PSM)", _CEILING, _oracle("psm")),
-    "cirm": Method(
-        "Complex ratio mask (cIRM), modulus at most 1", _CEILING, _oracle("cirm", bound=1.0)
-    ),
+    "cirm": Method("Complex mask (cIRM), at most 1", _CEILING, _oracle("cirm", bound=1.0)),
 }
 
 BENCHMARKS: dict[str, Benchmark] = {

@@ -8,7 +8,7 @@ from lib.results import METHODS, benchmark, stored, stored_card
 from lib.widgets.element import Element, as_channels, encode_audio
 from lib.widgets.listen import matching_gains
 
-_COLUMNS = {"si_sdr_i": "SI-SDRi (dB)", "sdr_i": "SDRi (dB)", "stoi": "STOI", "pesq": "PESQ"}
+_COLUMNS = {"si_sdr_i": "SI-SDRi, dB", "sdr_i": "SDRi, dB", "stoi": "STOI", "pesq": "PESQ"}
 
 
 def results_table(
@@ -87,8 +87,9 @@ def _estimate(key: str, item):
     return estimate / peak if peak > 1 else estimate
 
 
-def _cell(row, metric: str) -> str:
+def _cell(row, metric: str) -> tuple[str, str]:
+    """The median, and its interval."""
     digits = 2 if metric in ("stoi", "pesq") else 1
     numbers = [f"{row[part] + 0.0:.{digits}f}" for part in ("median", "low", "high")]
     numbers = [number.replace("-", "\u2212") for number in numbers]
-    return f"{numbers[0]} [{numbers[1]}, {numbers[2]}]"
+    return numbers[0], f"[{numbers[1]}, {numbers[2]}]"

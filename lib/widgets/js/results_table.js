@@ -1,7 +1,7 @@
 /* <unmix-results-table>: a table of scores in which every row can be heard.
  *
- * config: {title, caption, sample_rate, columns: [text], rows: [{method, group, cells: [text],
- *          source: data URI, gain_db}]}
+ * config: {title, caption, sample_rate, columns: [text], rows: [{method, group,
+ *          cells: [[median, interval]], source: data URI, gain_db}]}
  */
 (() => {
   "use strict";
@@ -13,9 +13,10 @@
     static css = `
       :host { max-width: none; }
       .scroll { overflow-x: auto; }
-      table { width: 100%; font-variant-numeric: tabular-nums; }
-      caption { text-align: left; padding-bottom: .5rem; color: var(--quiet); font-size: 12.5px; }
-      th, td { white-space: nowrap; }
+      table { width: 100%; font-variant-numeric: tabular-nums; line-height: 1.25; }
+      th, td { padding: .25rem .45rem; }
+      thead th, td { white-space: nowrap; }
+      td small { display: block; color: var(--quiet); font-size: 11px; }
       th:nth-child(2), td:nth-child(2), tbody th { text-align: left; }
       tbody th { font-weight: 400; border: 0; }
       tr.group th { font-weight: 600; padding-top: .8rem; border-bottom: 1px solid var(--line); }
@@ -29,12 +30,7 @@
         class: "hear", "aria-label": `Hear ${row.method}`, "aria-pressed": false,
       }));
       if (config.title) this.panel.append(h("div", { class: "title" }, config.title));
-      this.panel.append(
-        h("div", { class: "scroll" }, this.table(config)),
-        h("div", { class: "row" }, Unmix.playButton(this.player),
-          h("span", { class: "push" }, Unmix.timeReadout(this.player))),
-        h("p", { class: "help" }, "Every row plays the same item at the same loudness; pressing "
-          + "another row switches at the playhead. Keys: space plays, L loops."));
+      this.panel.append(h("p", { class: "note" }, config.caption));
       Unmix.bindKeys(this.panel, {
         " ": () => this.player.toggle(),
         l: () => this.player.setLoop(this.player.loop ? null : [0, this.player.duration]),
@@ -43,11 +39,17 @@
         this.rows.map((row) => Unmix.decode(row.source, config.sample_rate)));
       this.player.setTracks(buffers.map((buffer, index) =>
         ({ buffer, level: 10 ** (this.rows[index].gain_db / 20) })));
+      this.panel.append(
+        h("div", { class: "scroll" }, this.table(config)),
+        h("div", { class: "row" }, Unmix.playButton(this.player),
+          h("span", { class: "push" }, Unmix.timeReadout(this.player))),
+        h("p", { class: "help" }, "Every row plays the same item at the same loudness; pressing "
+          + "another row switches at the playhead. Keys: space plays, L loops."));
       this.player.addEventListener("state", () => this.mark());
       this.mark();
     }
 
-    table({ caption, columns }) {
+    table({ title, columns }) {
       const body = h("tbody");
       let group = null;
       this.lines = this.rows.map((row, index) => {
@@ -59,12 +61,12 @@
         const line = h("tr", {},
           h("td", {}, this.buttons[index]),
           h("th", { scope: "row" }, row.method),
-          ...row.cells.map((cell) => h("td", {}, cell)));
+          ...row.cells.map(([median, interval]) =>
+            h("td", {}, median, h("small", {}, interval))));
         body.append(line);
         return line;
       });
-      return h("table", {},
-        h("caption", {}, caption),
+      return h("table", { "aria-label": title },
         h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Hear"),
           h("th", { scope: "col" }, "Method"),
           ...columns.map((column) => h("th", { scope: "col" }, column)))),
