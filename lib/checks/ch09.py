@@ -105,7 +105,7 @@ _STEPS = {
         "Start from X = S_1 + S_2 + ...: say that the sum of the sources is the mixture.",
     ),
     "that X / X is 1": (
-        r"(x\s*/\s*x|mixture\s*(/|by|over|divided)\s*(by\s+)?(x|the mixture|itself|mixture)|\bitself\b)",
+        r"(x\s*/\s*x|mixture\s*(/|by|over|divided by)\s*(the\s+)?mixture|\bitself\b)",
         "What is the sum of all S_i / X? Write it as one fraction.",
     ),
     "that the real part of a sum is the sum of the real parts": (
@@ -162,7 +162,9 @@ def _right_mask(kind: str, got, spectra: torch.Tensor, sources: int) -> None:
         power = course.ideal_ratio_mask(spectra, kind="power_sqrt")
         if kind == "irm" and torch.allclose(got.real.double(), power):
             hint = "That is the IRM of speech enhancement, with a square root. " + hint
-        if kind == "psm" and torch.allclose(got.real.double(), course.ideal_amplitude_mask(spectra)):
+        if kind == "psm" and torch.allclose(
+            got.real.double(), course.ideal_amplitude_mask(spectra)
+        ):
             hint = "That is still the amplitude mask. " + hint
         if not got.is_complex() and kind != "cirm":
             got = got.double()

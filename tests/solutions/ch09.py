@@ -83,7 +83,7 @@ WRONG = {
         ((lambda s: psm(s)[0], PROOF), "expected shape"),
         ((psm, "Because it is so."), "one or two sentences"),
         ((psm, "The sum of the sources is the mixture, and so the masks are one."), "X / X is 1"),
-        ((psm, "The sources sum to X and therefore the sum of S_i / X is X / X, one."), "real part"),
+        ((psm, "The sources sum to X, so the sum of S_i / X is X / X, one."), "real part"),
         ((psm, "Take the real part of X / X, which is plainly one for every point."), "mixture"),
         ((psm, 5), "expected a text"),
         (psm, "expected a pair"),

@@ -11,7 +11,7 @@
   const HINTS = {
     IBM: "binary: all or nothing", IRM: "ratio of magnitudes",
     WFM: "ratio of powers", PSM: "knows the phase, may leave 0 to 1" };
-  const PICTURES = ["Mask on mixture", "Mask alone", "Your result", "True source"];
+  const PICTURES = ["Mask on mixture", "Mask alone", "Masked mixture", "Source to reach"];
   const TRACKS = ["Mixture", "Your result", "What you removed", "True source"];
   const TOOLS = ["Brush", "Eraser"];
   const RANGE = 60; // dB drawn below the loudest point
