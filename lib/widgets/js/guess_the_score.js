@@ -366,7 +366,7 @@
         h("th", {}, "Spearman ρ"), h("th", {}, "a random order does as well"));
       const rows = mine.flatMap((you, i) => theirs.map((metric, j) => {
         const { rho, chance: luck } = this.agreement[i][j];
-        return h("tr", { "data-pair": `${you.short}/${metric.name}` }, h("td", {}, you.short),
+        return h("tr", { "data-pair": `${you.short}/${plain(metric.name)}` }, h("td", {}, you.short),
           h("td", {}, plain(metric.name)),
           h("td", { class: luck < 0.05 ? "strong" : null }, number(rho, 2)),
           h("td", {}, luck < 0.001 ? "1 in 1000 or less" : `${(100 * luck).toFixed(luck < 0.1 ? 1 : 0)} %`));
