@@ -139,7 +139,7 @@ def datasets(
 
     Example:
         >>> row = datasets("music separation", "open").iloc[0]
-        >>> row["name"], row["items"], round(row["hours"])
+        >>> row["name"], int(row["items"]), round(row["hours"])
         ('Slakh2100', 2100, 145)
     """
     rows = _datasets()

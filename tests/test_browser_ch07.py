@@ -105,7 +105,8 @@ def test_a_name_and_a_bubble_show_trap_and_what_is_from_memory(page):
 def test_bubbles_show_year_hours_and_size(page):
     place = (
         f"(name) => {{ const c = [...{ATLAS}.bubbles].find(([row]) => row.name === name)[1]"
-        ".querySelector('circle'); return ['cx', 'cy', 'r'].map((k) => Number(c.getAttribute(k))); }"
+        ".querySelector('circle');"
+        " return ['cx', 'cy', 'r'].map((key) => Number(c.getAttribute(key))); }"
     )
     timit, slakh, musdb = (
         page.evaluate(place, name) for name in ("TIMIT", "Slakh2100", "MUSDB18-HQ")
@@ -116,9 +117,7 @@ def test_bubbles_show_year_hours_and_size(page):
 
 
 def test_it_works_with_the_keyboard(page):
-    bubbles(page).first.evaluate(
-        "(node) => node.parentNode.querySelector('[tabindex=\"0\"]').focus()"
-    )
+    page.locator("unmix-dataset-atlas .bubble[tabindex='0']").focus()
     page.keyboard.press("ArrowRight")
     first = page.evaluate(f"{ATLAS}.chosen.name")
     assert first == "TIMIT"  # from the last round to the first
@@ -139,6 +138,7 @@ def test_only_the_pack_can_be_heard(page):
     page.get_by_role("button", name="Play").click()
     page.wait_for_function(f"{ATLAS}.player.position > 0.1")
     page.get_by_role("button", name="MUSDB18", exact=True).click()
+    assert page.evaluate(f"{ATLAS}.player.playing") is False  # no sound without its button
     assert page.get_by_role("button", name="Pause").count() == 0
     page.get_by_role("button", name=PACK, exact=True).click()
     assert "a tone" in details(page)

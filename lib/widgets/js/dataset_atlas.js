@@ -186,6 +186,7 @@
 
     choose(row, { focus = false } = {}) {
       this.chosen = row;
+      if (row.name !== this.clip.name) this.player.pause();
       this.mark();
       const bubble = this.bubbles.get(row);
       if (focus && bubble) bubble.focus();
