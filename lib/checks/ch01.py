@@ -15,7 +15,7 @@ _TASKS = {
     "target extraction": (
         "one source is wanted and a clue says which; without the clue nobody could know"
     ),
-    "diarisation": "who spoke when: the answer is a list of names and times, no signal at all",
+    "diarisation": "who spoke when: the answer is a list of persons and times, no signal at all",
     "sound event detection": (
         "what sounds when: like diarisation, but the labels are kinds of sound, not persons"
     ),
@@ -32,6 +32,7 @@ _ALIASES = {
     "separation": "source separation",
     "extraction": "target extraction",
     "diarization": "diarisation",
+    "event detection": "sound event detection",
 }
 
 
@@ -78,7 +79,7 @@ def own_peaks(answer):
         if gains is None or gains is ...:
             raise NotAttempted
         holds(
-            isinstance(gains, (tuple, list, torch.Tensor)) and len(gains) == 2,
+            hasattr(gains, "__len__") and len(gains) == 2,
             "expected two gains, one for the voice and one for the noise",
         )
         got = torch.stack([torch.as_tensor(g, dtype=torch.float64).reshape(()) for g in gains])
@@ -125,7 +126,7 @@ def mix_at_snr(answer):
         if got is None or got is ...:
             raise NotAttempted
         holds(
-            isinstance(got, tuple) and len(got) == 2,
+            isinstance(got, tuple | list) and len(got) == 2,
             "expected two signals: the mixture and the scaled noise",
             hint="Write: return mixture, scaled_noise",
         )

@@ -129,7 +129,7 @@ def istft(answer):
         if isinstance(got, torch.Tensor) and got.shape == signal.shape:
             hint = _diagnose(got.double(), signal, stft, spectrogram)
             error = (got.double() - signal).abs().max()
-            close(error, 0.0, what, atol=1e-10, hint=hint)
+            close(error, 0.0, what, atol=1e-4, hint=hint)  # float32 sums will do
         else:
             close(got, signal, f"{name} window, N={n_fft}, H={hop_length}: the signal")
     _check_least_squares(answer, generator)
@@ -146,7 +146,7 @@ def _check_least_squares(answer, generator: torch.Generator) -> None:
         got,
         stft.inverse(spectrogram, 700),
         "a random spectrogram, which no signal has: its nearest signal",
-        atol=1e-9,
+        atol=1e-4,
         hint="Yours inverts true STFTs, but is not the least-squares answer: apply the window once "
         "more to each frame, and divide by the sum of the squared windows.",
     )

@@ -31,9 +31,14 @@ RIGHT = {
     "ch01.tasks": [
         TASKS,
         TASKS | {"A": "Speech enhancement", "B": "separation", "C": "diarization"},
+        TASKS | {"E": "event detection"},
     ],
-    "ch01.own_peaks": [own_peaks, lambda *stored: tuple(map(float, own_peaks(*stored)))],
-    "ch01.mix_at_snr": [mix_at_snr],
+    "ch01.own_peaks": [
+        own_peaks,
+        lambda *stored: tuple(map(float, own_peaks(*stored))),
+        lambda *stored: own_peaks(*stored).numpy(),
+    ],
+    "ch01.mix_at_snr": [mix_at_snr, lambda *given: list(mix_at_snr(*given))],
 }
 
 

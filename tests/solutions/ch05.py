@@ -27,6 +27,14 @@ def si_sdr(estimate, reference, zero_mean=False):
     return 10 * torch.log10((target @ target) / (error @ error))
 
 
+def _guarded(estimate, reference, zero_mean=False):
+    if zero_mean:
+        estimate, reference = estimate - estimate.mean(), reference - reference.mean()
+    target = (estimate @ reference) / (reference @ reference + 1e-8) * reference
+    error = estimate - target
+    return 10 * torch.log10((target @ target) / (error @ error + 1e-8) + 1e-8)
+
+
 def _delays(signal, taps):
     padded = torch.cat([signal, signal.new_zeros(taps - 1)])
     return [padded.roll(delay) for delay in range(taps)]
@@ -57,14 +65,19 @@ def bss_eval(estimate, references, filter_length):
 RIGHT = {
     "ch05.sdr_from_parts": [sdr_from_parts],
     "ch05.leaderboard": [leaderboard, lambda *energies: list(map(float, leaderboard(*energies)))],
-    "ch05.needs": ["c", " C "],
-    "ch05.si_sdr": [si_sdr, lambda *pair: float(si_sdr(*pair))],
+    "ch05.needs": ["c", " C ", "(c)"],
+    "ch05.si_sdr": [si_sdr, lambda *pair: float(si_sdr(*pair)), _guarded],
     "ch05.bss_eval": [bss_eval],
 }
 
 
 def _decibels_added(si_sir, si_sar):
     return -10 * math.log10(1 / si_sir + 1 / si_sar)
+
+
+def _sar_of_bss_eval(si_sir, si_sar):
+    sir, sar = 10 ** (-si_sir / 10), 10 ** (-si_sar / 10)
+    return -10 * math.log10(sir + sar + sir * sar)
 
 
 def _amplitudes(si_sir, si_sar):
@@ -153,6 +166,7 @@ WRONG = {
         (lambda sir, sar: (sir + sar) / 2, "Add in power, not in dB"),
         (_decibels_added, "Add in power, not in dB"),
         (_amplitudes, "3 dB less"),
+        (_sar_of_bss_eval, "no third term"),
         (_divides_by_infinity, "no artifacts at all"),
     ],
     "ch05.leaderboard": [
