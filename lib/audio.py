@@ -15,10 +15,11 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional
 
-from lib.errors import InputError, check_signal, require_package
+from lib.errors import InputError, check_rate, check_signal, require_package
 
 _SUBTYPES = {".wav": ("WAV", "FLOAT"), ".flac": ("FLAC", "PCM_24")}
 _READABLE = "wav, flac, ogg or mp3"
+_FLAC_CHANNELS, _FLAC_RATE = 8, 655_350
 _WAV_LIMIT = 2**32 - 2**12  # bytes: sizes in a WAV header have 32 bits
 
 
@@ -39,12 +40,6 @@ class AudioInfo(NamedTuple):
 
 def _soundfile():
     return require_package("soundfile", "reading and writing audio files")
-
-
-def _check_rate(sample_rate: float, name: str = "sample_rate") -> int:
-    if isinstance(sample_rate, bool) or int(sample_rate) != sample_rate or sample_rate < 1:
-        raise InputError(f"{name}: expected a positive integer in Hz, got {sample_rate}")
-    return int(sample_rate)
 
 
 def _check_wav_complete(path: Path) -> None:
@@ -110,7 +105,9 @@ def info(path: str | Path) -> AudioInfo:
         ) from error
     _check_wav_complete(path)
     if header.frames < 1:
-        raise InputError(f"{path}: expected at least one sample, got a file without any")
+        raise InputError(
+            f"{path}: expected at least one sample, got a file without any, or one that is cut off"
+        )
     return AudioInfo(
         header.samplerate, header.channels, header.frames, header.format, header.subtype
     )
@@ -181,9 +178,11 @@ def _blocks(
             if len(samples) == 0:
                 return
             block = torch.cat([kept, torch.from_numpy(samples).T], dim=-1)
-            if not torch.isfinite(block).all():
+            finite = torch.isfinite(block).all(0)
+            if not finite.all():
                 raise InputError(
-                    f"{path}: expected finite samples, got NaN or infinity near sample {start}; "
+                    f"{path}: expected finite samples, got NaN or infinity at sample "
+                    f"{start + int((~finite).nonzero()[0])}; "
                     "write the file again with the program that made it"
                 )
             yield block.contiguous(), start
@@ -219,7 +218,7 @@ def read(
         (torch.Size([1, 1600]), 16000)
     """
     if sample_rate is not None:
-        sample_rate = _check_rate(sample_rate)
+        sample_rate = check_rate(sample_rate)
     header = info(path)
     # one buffer, filled block by block: a list of blocks would need the memory twice
     waveform, done = torch.empty(header.channels, header.frames), 0
@@ -272,7 +271,7 @@ class Writer:
     ) -> None:
         """Check everything that can be known before the first sample."""
         self.path = Path(path)
-        self.sample_rate = _check_rate(sample_rate)
+        self.sample_rate = check_rate(sample_rate)
         self.channels = channels
         self._force = force
         self._bytes = 0
@@ -280,6 +279,13 @@ class Writer:
             raise InputError(
                 f"{self.path}: expected a name that ends in .wav or .flac, "
                 f"got {self.path.suffix or 'no suffix'!r}"
+            )
+        if self.path.suffix.lower() == ".flac" and not (
+            channels <= _FLAC_CHANNELS and self.sample_rate <= _FLAC_RATE
+        ):
+            raise InputError(
+                f"{self.path}: expected at most {_FLAC_CHANNELS} channels and {_FLAC_RATE} Hz, "
+                f"which is what FLAC holds, got {channels} and {self.sample_rate}; write .wav"
             )
         if self.path.is_dir():
             raise InputError(f"{self.path}: expected a file name, got a directory")
@@ -289,7 +295,8 @@ class Writer:
                 f"{self.path.parent}; create it first"
             )
         self._check_free()
-        self._temporary = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex[:8]}.part")
+        # without the name itself: there may be no room behind a long one
+        self._temporary = self.path.with_name(f".{uuid.uuid4().hex}.part")
 
     def _check_free(self) -> None:
         if self.path.exists() and not self._force:
@@ -433,7 +440,7 @@ def resample(waveform: torch.Tensor, from_rate: int, to_rate: int) -> torch.Tens
         torch.Size([44100])
     """
     check_signal(waveform, "waveform")
-    from_rate, to_rate = _check_rate(from_rate, "from_rate"), _check_rate(to_rate, "to_rate")
+    from_rate, to_rate = check_rate(from_rate, "from_rate"), check_rate(to_rate, "to_rate")
     if from_rate == to_rate:
         return waveform
     divisor = math.gcd(from_rate, to_rate)

@@ -7,6 +7,7 @@ any :class:`CourseError` into one line and exit code 2.
 from __future__ import annotations
 
 import importlib
+import numbers
 from types import ModuleType
 
 import torch
@@ -88,6 +89,26 @@ def check_signal(signal: torch.Tensor, name: str, *, ndim: int | None = None) ->
         raise InputError(
             f"{name}: expected finite samples, got NaN or infinity; look at its source"
         )
+
+
+def check_rate(sample_rate: int, name: str = "sample_rate") -> int:
+    """Require a sample rate: a positive whole number of Hz.
+
+    Returns:
+        The rate as ``int``.
+
+    Raises:
+        InputError: for anything else.
+
+    Example:
+        >>> check_rate(16000.0)
+        16000
+    """
+    is_number = isinstance(sample_rate, numbers.Real) and not isinstance(sample_rate, bool)
+    # a remainder of nan or infinity is nan
+    if not (is_number and sample_rate >= 1 and sample_rate % 1 == 0):
+        raise InputError(f"{name}: expected a positive integer in Hz, got {sample_rate!r}")
+    return int(sample_rate)
 
 
 def check_same_shape(first: torch.Tensor, second: torch.Tensor, names: tuple[str, str]) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from lib.audio import Writer, info, read_blocks, resample
-from lib.errors import InputError, check_signal, require_package
+from lib.errors import InputError, check_rate, check_signal, require_package
 
 __all__ = ["separate", "separate_file"]
 
@@ -149,8 +149,7 @@ def separate_file(
 def _block_lengths(
     block_seconds: float, overlap_seconds: float, sample_rate: int
 ) -> tuple[int, int]:
-    if not sample_rate > 0:
-        raise InputError(f"sample_rate: expected a positive number of Hz, got {sample_rate}")
+    sample_rate = check_rate(sample_rate)
     if not 0 <= 2 * overlap_seconds <= block_seconds or not block_seconds > 0:
         raise InputError(
             "block_seconds and overlap_seconds: expected an overlap of at most half a block, "

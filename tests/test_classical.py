@@ -153,14 +153,23 @@ def test_dtype_is_kept(method, dtype):
     assert DENOISERS[method](voice(0)[:4000].to(dtype), RATE).dtype == dtype
 
 
+@pytest.mark.parametrize("silent", [2000, 4000])  # from half of it, the tracked noise is 0
 @pytest.mark.parametrize("method", DENOISERS)
-def test_gradients_are_finite(method):
+def test_gradients_are_finite(method, silent):
     mixture = noisy()[0][0, :8000].clone()
-    mixture[:2000] = 0
+    mixture[:silent] = 0
     mixture.requires_grad_()
     DENOISERS[method](mixture, RATE).square().sum().backward()
     assert torch.isfinite(mixture.grad).all()
     assert mixture.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("domain", ["magnitude", "power"])
+def test_gradients_are_finite_without_a_floor(domain):
+    mixture = noisy()[0][0, :8000].clone().requires_grad_()
+    enhanced = classical.spectral_subtraction(mixture, RATE, floor=0.0, domain=domain)
+    enhanced.square().sum().backward()
+    assert torch.isfinite(mixture.grad).all()
 
 
 def test_tracker_finds_the_level_of_noise_alone_and_under_speech():
@@ -263,10 +272,13 @@ def test_separator_passes_options_on():
         ({"mixture": torch.full((100,), math.nan)}, "NaN"),
         ({"mixture": torch.zeros(100, dtype=torch.int16)}, "floating-point"),
         ({"mixture": torch.zeros(100).numpy()}, "torch.from_numpy"),
-        ({"sample_rate": 0}, "above 0"),
+        ({"sample_rate": 0}, "positive integer"),
+        ({"sample_rate": math.inf}, "positive integer"),
         ({"window_ms": -1}, "above 0"),
         ({"noise_profile": torch.ones(5)}, "expected 257 powers"),
         ({"noise_profile": -torch.ones(257)}, "none negative"),
+        ({"noise_profile": torch.ones(2, 257)}, "one profile for each item"),
+        ({"noise_seconds": (0.1, 0.2, 0.3)}, "start, stop"),
         ({"noise_profile": torch.ones(257), "noise_seconds": 0.1}, "at most one"),
         ({"noise_seconds": 9.0}, "stretch"),
         ({"noise_seconds": (0.3, 0.2)}, "stretch"),
@@ -284,6 +296,16 @@ def test_options_out_of_range_are_named():
         classical.spectral_subtraction(mixture, RATE, domain="cepstrum")
     with pytest.raises(InputError, match="over_subtraction and floor"):
         classical.spectral_subtraction(mixture, RATE, floor=-1)
+    with pytest.raises(InputError, match="over_subtraction and floor"):
+        classical.spectral_subtraction(mixture, RATE, floor=math.nan)
+    with pytest.raises(InputError, match="floor_db"):
+        classical.wiener_filter(mixture, RATE, floor_db=math.nan)
+    with pytest.raises(InputError, match="sample_rate"):
+        classical.noise_profile(mixture, 0)
+    with pytest.raises(InputError, match="hop_seconds"):
+        classical.minimum_statistics(torch.ones(3, 3), 0.0)
+    with pytest.raises(InputError, match="power: expected a torch.Tensor"):
+        classical.decision_directed_snr([1.0], torch.ones(1))
     with pytest.raises(InputError, match="alpha"):
         classical.wiener_filter(mixture, RATE, alpha=1.0)
     with pytest.raises(InputError, match="expected one of identity"):

@@ -18,7 +18,7 @@ import math
 import numpy as np
 import torch
 
-from lib.errors import InputError, check_signal
+from lib.errors import InputError, check_rate, check_signal
 from lib.stft import STFT
 
 __all__ = ["analysis", "minimum_statistics", "noise_power", "noise_profile"]
@@ -37,17 +37,15 @@ def analysis(sample_rate: int, window_ms: float = 32.0) -> STFT:
         window_ms: length of a frame in milliseconds.
 
     Raises:
-        InputError: if the rate or the window is not above zero.
+        InputError: if the rate is no positive integer or the window is not above zero.
 
     Example:
         >>> analysis(16000).n_fft, analysis(16000).hop_length
         (512, 128)
     """
-    if not sample_rate > 0 or not window_ms > 0:
-        raise InputError(
-            f"sample_rate and window_ms: expected numbers above 0, got {sample_rate}, {window_ms}"
-        )
-    hop_length = max(1, round(sample_rate * window_ms / 4000))
+    if not 0 < window_ms < math.inf:
+        raise InputError(f"window_ms: expected milliseconds above 0, got {window_ms}")
+    hop_length = max(1, round(check_rate(sample_rate) * window_ms / 4000))
     return STFT(4 * hop_length, hop_length)
 
 
@@ -82,7 +80,7 @@ def noise_profile(
         torch.Size([257])
     """
     check_signal(noise, "noise")
-    seconds = noise.shape[-1] / sample_rate
+    seconds = noise.shape[-1] / check_rate(sample_rate)
     end = seconds if stop is None else stop
     if not 0 <= start < end or end > seconds + 1 / sample_rate:
         raise InputError(
@@ -131,7 +129,10 @@ def noise_power(
     if profile is not None and seconds is not None:
         raise InputError("noise_profile and noise_seconds: expected at most one of them, got both")
     if seconds is not None:
-        start, stop = seconds if isinstance(seconds, (tuple, list)) else (0.0, seconds)
+        stretch = seconds if isinstance(seconds, (tuple, list)) else (0.0, seconds)
+        if len(stretch) != 2:
+            raise InputError(f"noise_seconds: expected (start, stop) in seconds, got {seconds}")
+        start, stop = stretch
         window_ms = 1000 * stft.n_fft / sample_rate
         profile = noise_profile(mixture, sample_rate, start=start, stop=stop, window_ms=window_ms)
     if profile is not None:
@@ -141,6 +142,13 @@ def noise_power(
                 f"noise_profile: expected {spectrogram.shape[-2]} powers, none negative, got shape "
                 f"{tuple(profile.shape)}; make it with the same sample rate and window"
             )
+        try:
+            profile.expand(spectrogram.shape[:-1])
+        except RuntimeError:
+            raise InputError(
+                "noise_profile: expected (freq,) or one profile for each item "
+                f"{tuple(spectrogram.shape[:-1])}, got shape {tuple(profile.shape)}"
+            ) from None
         return profile.to(spectrogram.device, spectrogram.real.dtype).unsqueeze(-1)
     power = spectrogram.abs().square()
     frames = _inner_frames(stft, mixture.shape[-1], power.shape[-1])
@@ -168,7 +176,7 @@ def minimum_statistics(
         Noise power, of the shape of ``power``.
 
     Raises:
-        InputError: if ``power`` is no power spectrogram.
+        InputError: if ``power`` is no power spectrogram, or a duration is not above zero.
 
     Source: Martin, "Noise power spectral density estimation based on optimal smoothing and minimum
     statistics", IEEE Trans. Speech and Audio Processing 9(5), 2001.
@@ -183,6 +191,11 @@ def minimum_statistics(
     if power.ndim < 2 or (power < 0).any():
         raise InputError(
             f"power: expected powers (..., freq, frames), got shape {tuple(power.shape)}"
+        )
+    if not 0 < hop_seconds < math.inf or not 0 < window_seconds < math.inf:
+        raise InputError(
+            "hop_seconds and window_seconds: expected numbers above 0, "
+            f"got {hop_seconds} and {window_seconds}"
         )
     scale = power.mean((-2, -1), keepdim=True)
     scale = torch.where(scale > 0, scale, torch.ones_like(scale))

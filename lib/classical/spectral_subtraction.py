@@ -103,7 +103,7 @@ def subtraction_gain(
         Gains in [0, 1], of the shape of ``power``.
 
     Raises:
-        InputError: if an option is out of range.
+        InputError: if ``power`` or ``noise`` is no signal, or an option is out of range.
 
     Source: Berouti, Schwartz and Makhoul, ICASSP 1979.
 
@@ -115,7 +115,9 @@ def subtraction_gain(
     """
     if domain not in _EXPONENTS:
         raise InputError(f"domain: expected 'magnitude' or 'power', got {domain!r}")
-    if over_subtraction < 0 or floor < 0:
+    check_signal(power, "power")
+    check_signal(noise, "noise")
+    if not over_subtraction >= 0 or not floor >= 0:
         raise InputError(
             "over_subtraction and floor: expected numbers of at least 0, "
             f"got {over_subtraction} and {floor}"
@@ -123,9 +125,15 @@ def subtraction_gain(
     exponent = _EXPONENTS[domain]
     ratio = noise / torch.where(power > 0, power, torch.ones_like(power))  # 1 / posterior SNR
     if exponent == 1:
-        ratio = ratio.sqrt()
+        ratio = _root(ratio)
     left = torch.maximum(1 - over_subtraction * ratio, (floor * ratio).clamp(max=1.0))
-    return left if exponent == 1 else left.sqrt()
+    return left if exponent == 1 else _root(left)
+
+
+def _root(values: torch.Tensor) -> torch.Tensor:
+    """Square root, with a gradient of 0 at 0, where the root has none."""
+    present = values > 0
+    return torch.where(present, torch.where(present, values, 1.0).sqrt(), 0.0)
 
 
 def musical_noise_index(

@@ -8,6 +8,8 @@ many frames, which is what keeps musical noise away; where speech sets in, it fo
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from lib.classical.noise_tracking import analysis, noise_power
@@ -93,7 +95,8 @@ def decision_directed_snr(
     """Estimate the a priori SNR from the previous decision and the present frame.
 
     ``xi = alpha * previous_speech / noise + (1 - alpha) * max(posterior - 1, 0)``, where the
-    previous speech power is what the Wiener gain left of the frame before.
+    previous speech power is what the Wiener gain left of the frame before. The first frame has none
+    before it and takes ``max(posterior - 1, 0)`` alone.
 
     Args:
         power: power of the mixture ``(..., freq, frames)``.
@@ -102,10 +105,10 @@ def decision_directed_snr(
         floor_db: least a priori SNR in dB.
 
     Returns:
-        A priori SNR as a power ratio, of the shape of ``power``.
+        A priori SNR as a power ratio, of the shape of ``power``; half precision gives float32.
 
     Raises:
-        InputError: if ``alpha`` is out of range.
+        InputError: if ``power`` or ``noise`` is no signal, or an option is out of range.
 
     Source: Ephraim and Malah, 1984, eq. 51.
 
@@ -114,8 +117,14 @@ def decision_directed_snr(
         >>> decision_directed_snr(power, torch.ones(1, 1))[0, -1] < 0.04
         tensor(True)
     """
+    check_signal(power, "power")
+    check_signal(noise, "noise")
     if not 0 <= alpha < 1:
         raise InputError(f"alpha: expected a number in [0, 1), got {alpha}")
+    if not floor_db < math.inf:
+        raise InputError(f"floor_db: expected a number of dB, got {floor_db}")
+    dtype = torch.promote_types(power.dtype, torch.float32)
+    power, noise = power.to(dtype), noise.to(dtype)
     floor = 10.0 ** (floor_db / 10.0)
     tiny = torch.finfo(power.dtype).tiny
     posterior = (power / noise.clamp(min=tiny)).clamp(max=1e6)

@@ -16,7 +16,7 @@ import math
 import torch
 from torch.nn import functional
 
-from lib.errors import InputError, check_same_shape, check_signal
+from lib.errors import check_rate, check_same_shape, check_signal
 from lib.metrics.energy_ratios import check_pair, double
 
 RATE = 10_000  # Hz at which STOI is defined
@@ -63,10 +63,9 @@ def resample_to_10k(signal: torch.Tensor, sample_rate: int) -> torch.Tensor:
         torch.Size([2, 10001])
     """
     check_signal(signal, "signal")
-    if int(sample_rate) != sample_rate or sample_rate < 1:
-        raise InputError(f"sample_rate: expected a positive integer in Hz, got {sample_rate}")
-    divisor = math.gcd(RATE, int(sample_rate))
-    up, down = RATE // divisor, int(sample_rate) // divisor
+    sample_rate = check_rate(sample_rate)
+    divisor = math.gcd(RATE, sample_rate)
+    up, down = RATE // divisor, sample_rate // divisor
     if up == down:
         return signal
     cutoff = 1 / (2 * max(up, down))
