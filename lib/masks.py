@@ -114,13 +114,13 @@ def ideal_ratio_mask(
         sources: spectrograms ``(..., sources, freq, frames)``, complex or magnitudes.
         dim: axis of the sources.
         kind: ``"magnitude"`` (separation) or ``"power_sqrt"`` (enhancement).
-        beta: exponent of the second kind; the first has none.
+        beta: exponent of the second kind, above 0; the first has none.
 
     Returns:
         Masks in [0, 1], real, of the shape of ``sources``.
 
     Raises:
-        InputError: if ``sources`` is no spectrogram or ``kind`` is unknown.
+        InputError: if ``sources`` is no spectrogram, ``kind`` is unknown or ``beta`` not positive.
 
     Source: Wang, Narayanan and Wang, "On training targets for supervised speech separation", 2014;
     Luo and Mesgarani, "Conv-TasNet", 2019, eq. 17.
@@ -136,7 +136,7 @@ def ideal_ratio_mask(
     if kind == "magnitude":
         return _share(sources, dim, 1)
     if kind == "power_sqrt":
-        return _share(sources, dim, 2) ** beta
+        return _share(sources, dim, 2) ** _positive(beta, "beta")
     raise InputError(f"kind: expected 'magnitude' or 'power_sqrt', got {kind!r}")
 
 

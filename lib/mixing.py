@@ -250,7 +250,8 @@ def convolutive_mix(
         noise: ``(..., mics, time)``, sensor noise added to the microphones.
 
     Returns:
-        ``ConvolutiveMixture(mixture (..., mics, time), images (..., sources, mics, time))``. An
+        ``ConvolutiveMixture(mixture (..., mics, time), images (..., sources, mics, time))``, in
+        float32 if the sources have half precision. An
         image is a source as the microphones hear it; the images plus the noise are the mixture.
         Both end with the sources: what still rings after the last sample is cut.
 
@@ -280,6 +281,15 @@ def convolutive_mix(
             f"impulse_responses: expected {sources.shape[-2]} sources in dimension -3, as in "
             f"sources, got {impulse_responses.shape[-3]}"
         )
+    try:
+        torch.broadcast_shapes(sources.shape[:-2], impulse_responses.shape[:-3])
+    except RuntimeError:
+        raise InputError(
+            "impulse_responses: expected leading dimensions that fit those of sources "
+            f"{tuple(sources.shape[:-2])}, got {tuple(impulse_responses.shape[:-3])}"
+        ) from None
+    dtype = torch.promote_types(sources.dtype, torch.float32)  # no FFT in half precision
+    sources, impulse_responses = sources.to(dtype), impulse_responses.to(dtype)
     time = sources.shape[-1]
     size = 1 << (time + impulse_responses.shape[-1] - 2).bit_length()
     spectra = torch.fft.rfft(sources, size).unsqueeze(-2)  # (..., sources, 1, freq)

@@ -337,7 +337,7 @@ def griffin_lim(
     given magnitudes back. The error never grows, but it stops in a local minimum.
 
     Args:
-        magnitude: ``(..., freq, frames)``, not negative.
+        magnitude: ``(..., freq, frames)``, not negative; half precision is computed in float32.
         stft: the transform that made it.
         length: samples of the result.
         iterations: how often to alternate, at least 1.
@@ -365,6 +365,8 @@ def griffin_lim(
         raise InputError("magnitude: expected no negative values, got some; take .abs() first")
     if iterations < 1:
         raise InputError(f"iterations: expected at least 1, got {iterations}")
+    if magnitude.dtype in (torch.float16, torch.bfloat16):
+        magnitude = magnitude.float()
     generator = torch.Generator().manual_seed(seed)
     phase = (2 * math.pi * torch.rand(magnitude.shape, generator=generator)).to(magnitude)
     scale = torch.linalg.vector_norm(magnitude, dim=(-2, -1)).clamp_min(

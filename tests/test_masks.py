@@ -58,6 +58,8 @@ def test_values_by_hand():
 
 def test_enhancement_irm_with_beta_one_is_the_wiener_like_mask():
     sources = random_sources(1)
+    with pytest.raises(InputError, match="beta"):
+        masks.ideal_ratio_mask(sources, kind="power_sqrt", beta=-1.0)
     twin = masks.ideal_ratio_mask(sources, kind="power_sqrt", beta=1.0)
     torch.testing.assert_close(twin, masks.wiener_like_mask(sources))
 

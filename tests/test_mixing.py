@@ -166,3 +166,11 @@ def test_convolutive_mix_checks_its_shapes():
         convolutive_mix(torch.ones(9), torch.ones(1, 4))
     with pytest.raises(InputError, match="noise and mixture"):
         convolutive_mix(torch.ones(2, 9), torch.ones(2, 1, 4), torch.ones(2, 9))
+    with pytest.raises(InputError, match="leading dimensions"):
+        convolutive_mix(torch.ones(3, 2, 9), torch.ones(4, 2, 1, 4))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_convolutive_mix_of_half_precision(dtype):
+    mixed = convolutive_mix(torch.ones(2, 9, dtype=dtype), torch.ones(2, 1, 4, dtype=dtype))
+    torch.testing.assert_close(mixed.mixture[0, -1], torch.tensor(8.0))

@@ -188,6 +188,8 @@ def test_griffin_lim_never_gets_worse_and_is_seeded():
     assert (found.convergence[:, -1] < 0.5 * found.convergence[:, 0]).all()
     assert torch.equal(found.waveform, griffin_lim(magnitude, stft, 700, 30, seed=3).waveform)
     assert not torch.equal(found.waveform, griffin_lim(magnitude, stft, 700, 30, seed=4).waveform)
+    half = griffin_lim(magnitude.half(), stft, 700, iterations=2)
+    assert half.waveform.dtype == torch.float32 and torch.isfinite(half.waveform).all()
     with pytest.raises(InputError, match="negative"):
         griffin_lim(-magnitude, stft, 700)
     with pytest.raises(InputError, match="iterations"):

@@ -14,7 +14,7 @@ import torch
 
 from lib.data.catalogue import SPLITS, choose, clips, load
 from lib.data.signals import STEMS, noise_kinds, song, stretch
-from lib.errors import InputError
+from lib.errors import InputError, check_rate
 from lib.mixing import level_db, mix_at_snr
 
 LARGEST_PEAK = 0.9
@@ -44,9 +44,7 @@ class _Mixtures:
             raise InputError(f"items: expected at least 1, got {items}")
         if seed < 0:
             raise InputError(f"seed: expected 0 or more, got {seed}")
-        if sample_rate < 1:
-            raise InputError(f"sample_rate: expected a positive number of Hz, got {sample_rate}")
-        self.items, self.seed, self.sample_rate = items, seed, sample_rate
+        self.items, self.seed, self.sample_rate = items, seed, check_rate(sample_rate)
 
     def __len__(self) -> int:
         return self.items
@@ -73,14 +71,14 @@ class _Mixtures:
 
 
 def _range(values: float | tuple[float, float], name: str) -> tuple[float, float]:
-    low, high = values if isinstance(values, (tuple, list)) else (values, values)
-    if not (np.isfinite(low) and np.isfinite(high) and low <= high):
+    ends = values if isinstance(values, (tuple, list)) else (values, values)
+    if not (len(ends) == 2 and np.isfinite(ends).all() and ends[0] <= ends[1]):
         raise InputError(f"{name}: expected a number, or (low, high) in dB, got {values}")
-    return float(low), float(high)
+    return float(ends[0]), float(ends[1])
 
 
 def _seconds(seconds: float | None) -> float | None:
-    if seconds is not None and not seconds > 0:
+    if seconds is not None and not 0 < seconds < np.inf:
         raise InputError(f"seconds: expected a positive number or None, got {seconds}")
     return seconds
 
