@@ -103,7 +103,7 @@ def subtraction_gain(
         Gains in [0, 1], of the shape of ``power``.
 
     Raises:
-        InputError: if ``power`` or ``noise`` is no signal, or an option is out of range.
+        InputError: if ``power`` is no signal, or an option is out of range.
 
     Source: Berouti, Schwartz and Makhoul, ICASSP 1979.
 
@@ -116,7 +116,6 @@ def subtraction_gain(
     if domain not in _EXPONENTS:
         raise InputError(f"domain: expected 'magnitude' or 'power', got {domain!r}")
     check_signal(power, "power")
-    check_signal(noise, "noise")
     if not over_subtraction >= 0 or not floor >= 0:
         raise InputError(
             "over_subtraction and floor: expected numbers of at least 0, "

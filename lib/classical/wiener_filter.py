@@ -108,7 +108,7 @@ def decision_directed_snr(
         A priori SNR as a power ratio, of the shape of ``power``; half precision gives float32.
 
     Raises:
-        InputError: if ``power`` or ``noise`` is no signal, or an option is out of range.
+        InputError: if ``power`` is no signal, or an option is out of range.
 
     Source: Ephraim and Malah, 1984, eq. 51.
 
@@ -118,7 +118,6 @@ def decision_directed_snr(
         tensor(True)
     """
     check_signal(power, "power")
-    check_signal(noise, "noise")
     if not 0 <= alpha < 1:
         raise InputError(f"alpha: expected a number in [0, 1), got {alpha}")
     if not floor_db < math.inf:
