@@ -9,7 +9,6 @@ from solutions import ch02 as solutions
 from lib import checks
 from lib.data import speech
 from lib.errors import InputError
-from lib.quiz import quiz
 from lib.stft import (
     STFT,
     amplitude_to_db,
@@ -120,10 +119,6 @@ def test_another_phase_belongs_to_no_sound():
     changed = torch.polar(spectrogram.abs(), rounded)
     assert inconsistency(spectrogram, stft, 3000) < -250
     assert inconsistency(changed, stft, 3000) > -15
-
-
-def test_the_quiz_obeys_the_schema():
-    assert "5 questions" in repr(quiz("02"))
 
 
 def test_the_microscope_takes_mono_only_and_names_its_sounds():

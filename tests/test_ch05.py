@@ -15,7 +15,6 @@ from lib import checks
 from lib.errors import InputError
 from lib.metrics import bss_eval, bss_eval_v4, sd_sdr, si_decomposition, si_sdr, si_snr, snr
 from lib.published import published
-from lib.quiz import quiz
 from lib.widgets.projection_triangle import orthogonal_axes, projection_triangle
 
 
@@ -28,7 +27,7 @@ def pair(time: int = 4000, seed: int = 0) -> torch.Tensor:
     return torch.randn(2, time, generator=generator, dtype=torch.float64)
 
 
-# ------------------------------------------------------------------ exercises and quiz
+# ------------------------------------------------------------------ exercises
 
 
 def test_every_exercise_has_solutions():
@@ -65,10 +64,6 @@ def test_the_reference_solution_is_mir_eval():
     )
     ours = solutions.bss_eval(estimate, references, 512)
     np.testing.assert_allclose(ours, (sdr[0], sir[0], sar[0]), atol=1e-3)
-
-
-def test_the_quiz_loads():
-    assert len(quiz("05").config["questions"]) >= 5
 
 
 # ------------------------------------------------------------------ what the chapter claims

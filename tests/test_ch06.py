@@ -17,7 +17,6 @@ from lib.errors import InputError
 from lib.evaluation import bootstrap_interval
 from lib.metrics import pesq_to_mos_lqo, si_sdr, stoi, stoi_segment_correlation
 from lib.metrics.stoi import remove_silent_frames, resample_to_10k, third_octave_bands
-from lib.quiz import quiz
 from lib.widgets.guess_the_score import distortions, guess_the_score, low_pass, noise_vocoder
 from lib.widgets.listen import loudness
 
@@ -39,7 +38,7 @@ def spoilt(speech) -> dict[str, torch.Tensor]:
     return distortions(speech, pink, room(3)[0, 0].double(), RATE)
 
 
-# ------------------------------------------------------------------ exercises and quiz
+# ------------------------------------------------------------------ exercises
 
 
 def test_every_exercise_has_solutions():
@@ -85,10 +84,6 @@ def test_the_reference_solution_is_pystoi(speech, spoilt):
     ours = solutions.stoi_segment(y, x).mean()
     theirs = pystoi.stoi(speech.numpy(), estimate.numpy(), RATE)
     assert float(ours) == pytest.approx(theirs, abs=1e-6)
-
-
-def test_the_quiz_loads():
-    assert 3 <= len(quiz("06").config["questions"]) <= 5
 
 
 # ------------------------------------------------------------------ what the chapter claims

@@ -13,7 +13,6 @@ from lib import checks, data, mixing
 from lib.checks.ch07 import split_files
 from lib.errors import DataError, InputError
 from lib.published import _datasets, datasets, published
-from lib.quiz import quiz
 from lib.widgets import dataset_atlas
 from lib.widgets.dataset_atlas import PACK
 
@@ -67,10 +66,6 @@ def test_the_key_of_the_leaks_follows_from_the_files():
         assert (
             test.loc[test[column].map(same).isin(trained), "id"].tolist() == (solutions.LEAKS[name])
         )
-
-
-def test_the_quiz_loads():
-    assert 3 <= len(quiz("07").config["questions"]) <= 5
 
 
 # ------------------------------------------------------------------ the table of data sets

@@ -23,7 +23,6 @@ from lib.data import NoisySpeech, TwoSpeakers, noise_kinds
 from lib.errors import InputError
 from lib.evaluation import bootstrap_interval
 from lib.metrics import si_sdr, stoi
-from lib.quiz import quiz
 from lib.widgets import denoise_by_hand
 
 DENOISERS = {"subtraction": spectral_subtraction, "wiener": wiener_filter}
@@ -39,7 +38,7 @@ def batch(dataset):
     return mixtures, torch.stack([item.sources[0, 0] for item in items]), items[0].sample_rate
 
 
-# ------------------------------------------------------------------ exercises and quiz
+# ------------------------------------------------------------------ exercises
 
 
 def test_every_exercise_has_solutions():
@@ -64,10 +63,6 @@ def test_checks_reject_wrong_answers_and_say_why(name, case):
 @pytest.mark.parametrize(("name", "answer"), cases(solutions.OPEN))
 def test_checks_know_when_nothing_was_attempted(name, answer):
     assert checks.check(name, answer).status == checks.OPEN
-
-
-def test_the_quiz_loads():
-    assert 3 <= len(quiz("08").config["questions"]) <= 5
 
 
 # ------------------------------------------------------------------ what the chapter claims

@@ -12,7 +12,6 @@ from lib.errors import InputError
 from lib.masks import OracleMask
 from lib.metrics import si_sdr
 from lib.published import published
-from lib.quiz import quiz
 from lib.stft import STFT
 from lib.widgets.mask_painter import mask_painter
 
@@ -21,7 +20,7 @@ def cases(table):
     return [(name, answer) for name, answers in table.items() for answer in answers]
 
 
-# ------------------------------------------------------------------ exercises and quiz
+# ------------------------------------------------------------------ exercises
 
 
 def test_every_exercise_has_solutions():
@@ -46,10 +45,6 @@ def test_checks_reject_wrong_answers_and_say_why(name, case):
 @pytest.mark.parametrize(("name", "answer"), cases(solutions.OPEN))
 def test_checks_know_when_nothing_was_attempted(name, answer):
     assert checks.check(name, answer).status == checks.OPEN
-
-
-def test_the_quiz_loads():
-    assert len(quiz("09").config["questions"]) >= 5
 
 
 # ------------------------------------------------------------------ what the chapter claims

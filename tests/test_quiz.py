@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib.resources
+import pathlib
 
 import pytest
 
@@ -37,6 +38,11 @@ _FILES = sorted(
     for file in (importlib.resources.files("lib") / "quizzes").iterdir()
     if file.name.endswith(".yml")
 )
+
+
+def test_every_chapter_has_a_quiz():
+    notebooks = pathlib.Path(__file__).parents[1] / "notebooks"
+    assert _FILES == sorted(path.name[:2] for path in notebooks.glob("[0-9]*.ipynb"))
 
 
 @pytest.mark.parametrize("chapter", _FILES)
