@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: what stands behind ``python -m lib``; those of this process if None.
 
     Returns:
-        The exit code: 0, 1 if ``doctor`` or ``data`` found a fault, 2 for bad input, 130 if
+        The exit code: 0, 1 if ``doctor`` found a fault, 2 for bad input or bad data, 130 if
         interrupted.
 
     Example:
@@ -74,7 +74,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        return options.run(options)
+        status = options.run(options)
+        sys.stdout.flush()  # a reader that is gone shows here rather than at the interpreter's end
+        return status
+    except BrokenPipeError:  # `| head` has seen enough: what is still buffered goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except CourseError as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)
         return _BAD_INPUT

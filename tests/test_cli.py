@@ -1,6 +1,7 @@
 """The command line: what it writes, and each bad input as one line and exit code 2."""
 
 import errno
+import os
 import shutil
 import subprocess
 import sys
@@ -230,6 +231,20 @@ def test_data_describes_and_checks_the_pack(capsys):
     assert cli.main(["data"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("The sample pack") and "all as the manifest says" in out
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows reports a closed pipe as another error")
+@pytest.mark.parametrize("buffered", ["", "1"])
+def test_a_reader_that_stops_early_is_no_error(buffered):
+    program = subprocess.Popen(
+        [sys.executable, "-m", "lib", "data"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONUNBUFFERED": buffered},
+    )
+    program.stdout.close()
+    assert (program.stderr.read(), program.wait()) == (b"", 0)
+    program.stderr.close()
 
 
 def test_a_corrupted_pack_is_refused(tmp_path, capsys, monkeypatch):
