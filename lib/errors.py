@@ -94,6 +94,10 @@ def check_signal(signal: torch.Tensor, name: str, *, ndim: int | None = None) ->
 def check_rate(sample_rate: int, name: str = "sample_rate") -> int:
     """Require a sample rate: a positive whole number of Hz.
 
+    Args:
+        sample_rate: what the caller passed.
+        name: its name in the caller's signature.
+
     Returns:
         The rate as ``int``.
 
@@ -113,6 +117,11 @@ def check_rate(sample_rate: int, name: str = "sample_rate") -> int:
 
 def check_same_shape(first: torch.Tensor, second: torch.Tensor, names: tuple[str, str]) -> None:
     """Require two signals of equal shape.
+
+    Args:
+        first: a tensor.
+        second: another.
+        names: theirs in the caller's signature.
 
     Raises:
         InputError: if the shapes differ.

@@ -472,6 +472,13 @@ class OracleMask:
 
         Raises:
             InputError: if the shapes do not fit.
+
+        Example:
+            >>> from lib.stft import STFT
+            >>> sources = torch.ones(1, 2, 1, 64)
+            >>> masks, _, _ = OracleMask("irm", STFT(16, 4)).masks(sources.sum(1), sources)
+            >>> masks.shape, masks.unique().tolist()
+            (torch.Size([1, 2, 1, 9, 17]), [0.5])
         """
         if mixture.ndim != 3 or sources.ndim != 4 or mixture.shape != sources[:, 0].shape:
             raise InputError(

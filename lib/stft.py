@@ -120,6 +120,9 @@ class STFT(nn.Module):
     def frames(self, length: int) -> int:
         """Return how many frames a signal of ``length`` samples has.
 
+        Raises:
+            InputError: for a length below 1.
+
         Example:
             >>> STFT(512, 128).frames(8001)
             64

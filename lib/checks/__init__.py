@@ -79,6 +79,14 @@ def exercise(name: str) -> Callable:
 
     Raises:
         InputError: for another form of name, or one that is taken.
+
+    Example:
+        >>> @exercise("example.one")
+        ... def one(answer):
+        ...     equal(answer, 1, "the number")
+        >>> bool(check("example.one", 1))
+        ✓ example.one: right
+        True
     """
     if not re.fullmatch(r"\w+\.\w+", name):
         raise InputError(f"name: expected the form 'ch01.mix_at_snr', got {name!r}")
@@ -129,10 +137,17 @@ def check(name: str, answer: Any) -> CheckResult:
 
 
 def names(chapter: str) -> list[str]:
-    """The exercises of a chapter, for example of ``"ch01"``, in the order of its file.
+    """The exercises of a chapter, in the order of its file.
+
+    Args:
+        chapter: for example ``"ch01"``.
 
     Raises:
         InputError: if there are no checks of that chapter.
+
+    Example:
+        >>> "ch01.mix_at_snr" in names("ch01")
+        True
     """
     _load(chapter)
     return [name for name in _REGISTRY if name.startswith(f"{chapter}.")]
@@ -160,6 +175,12 @@ def close(
     Raises:
         CheckFailed: if they differ.
         NotAttempted: if there is no answer.
+
+    Example:
+        >>> close(torch.tensor([1.0, 2.5]), [1.0, 2.0], "the levels in dB")
+        Traceback (most recent call last):
+        ...
+        lib.checks.CheckFailed: the levels in dB: expected 2, got 2.5 at index [1] (1 of 2 differ)
     """
     got, right = _as_array(actual, what, hint), _as_array(expected, what, hint)
     if got.shape != right.shape:
@@ -179,9 +200,21 @@ def close(
 def equal(actual: Any, expected: Any, what: str, *, hint: str = "") -> None:
     """Fail the check unless two plain values (texts, lists, sets, shapes) are equal.
 
+    Args:
+        actual: what the answer gave; ``None`` and ``...`` count as not attempted.
+        expected: what is right.
+        what: names the value in the message.
+        hint: added to the message.
+
     Raises:
         CheckFailed: if they differ.
         NotAttempted: if there is no answer.
+
+    Example:
+        >>> equal((2, 800), (2, 400), "the shape")
+        Traceback (most recent call last):
+        ...
+        lib.checks.CheckFailed: the shape: expected (2, 400), got (2, 800)
     """
     _require_answer(actual)
     if actual != expected:
@@ -189,10 +222,21 @@ def equal(actual: Any, expected: Any, what: str, *, hint: str = "") -> None:
 
 
 def holds(condition: Any, what: str, *, hint: str = "") -> None:
-    """Fail the check unless a condition is true; ``what`` says what was expected.
+    """Fail the check unless a condition is true.
+
+    Args:
+        condition: anything that is true or false.
+        what: says what was expected.
+        hint: added to the message.
 
     Raises:
         CheckFailed: if the condition is false.
+
+    Example:
+        >>> holds(1 > 2, "expected a larger number")
+        Traceback (most recent call last):
+        ...
+        lib.checks.CheckFailed: expected a larger number
     """
     if not bool(condition):
         raise CheckFailed(what, hint)
@@ -203,9 +247,21 @@ def raises(
 ) -> None:
     """Fail the check unless calling a function raises an error of the given type.
 
+    Args:
+        function: called without arguments.
+        what: names the call in the message.
+        error: the type that is right.
+        hint: added to the message.
+
     Raises:
         CheckFailed: if nothing or something else was raised.
         NotAttempted: if it raised ``NotImplementedError``.
+
+    Example:
+        >>> raises(lambda: int("1"), "a text")
+        Traceback (most recent call last):
+        ...
+        lib.checks.CheckFailed: a text: expected ValueError, got no error
     """
     try:
         function()

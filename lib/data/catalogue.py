@@ -42,6 +42,11 @@ def pack_folder() -> Path:
 def choose(value: str, known: tuple[str, ...] | list[str], name: str) -> str:
     """Require ``value`` to be one of ``known``.
 
+    Args:
+        value: what the caller passed.
+        known: what it may be.
+        name: its name in the caller's signature.
+
     Raises:
         InputError: naming what is known.
 

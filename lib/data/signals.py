@@ -16,6 +16,11 @@ STEMS = ("drums", "bass", "other", "vocals")
 def pick(names: list[str], index: int, what: str) -> str:
     """``names[index]``, or an error that says how many there are.
 
+    Args:
+        names: what there is.
+        index: which of them; negative counts from the end.
+        what: it is called in the error.
+
     Raises:
         InputError: if the index is out of range.
 
@@ -66,7 +71,10 @@ def speech(
 
 
 def noise_kinds(stationary: bool | None = None) -> list[str]:
-    """The names of the kinds of noise; only the stationary ones, or only the others, if asked.
+    """The names of the kinds of noise.
+
+    Args:
+        stationary: only those that are (True), or only the others (False); all if None.
 
     Example:
         >>> len(noise_kinds()), "pink" in noise_kinds(stationary=True)
@@ -112,7 +120,13 @@ def noise(
 
 
 def stretch(waveform: torch.Tensor, length: int, position: float, what: str) -> torch.Tensor:
-    """``length`` samples of ``(channels, time)``, ``position`` (0 to 1) of the way through it.
+    """A stretch of a waveform.
+
+    Args:
+        waveform: ``(channels, time)``.
+        length: samples to cut out.
+        position: where, from 0 (its beginning) to 1 (its end).
+        what: the waveform is called in the error.
 
     Raises:
         InputError: if the waveform is shorter, or the length is not positive.

@@ -24,6 +24,10 @@ from lib.errors import InputError, check_same_shape, check_signal
 def check_pair(estimate: torch.Tensor, reference: torch.Tensor) -> torch.dtype:
     """Check what a metric is given; return the dtype of its result.
 
+    Args:
+        estimate: ``(..., time)``.
+        reference: same shape.
+
     Raises:
         InputError: if a signal is not valid or the shapes differ.
 
@@ -40,6 +44,9 @@ def check_pair(estimate: torch.Tensor, reference: torch.Tensor) -> torch.dtype:
 
 def double(signal: torch.Tensor) -> torch.Tensor:
     """Return a signal in float64, or in float32 on a device (mps) that has no float64.
+
+    Args:
+        signal: any shape.
 
     Example:
         >>> double(torch.zeros(1)).dtype

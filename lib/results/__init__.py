@@ -101,6 +101,9 @@ BENCHMARKS: dict[str, Benchmark] = {
 def benchmark(name: str) -> Benchmark:
     """Return a benchmark by its name.
 
+    Args:
+        name: a key of :data:`BENCHMARKS`.
+
     Raises:
         InputError: if there is none of that name.
 

@@ -83,6 +83,9 @@ class Element:
 def script(name: str) -> str:
     """The text of ``js/NAME.js`` without comment lines and indentation.
 
+    Args:
+        name: of the file, without its suffix.
+
     Raises:
         InputError: if there is no such file.
 
