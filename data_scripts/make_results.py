@@ -88,6 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--items", type=int, help="score only the first N items (a trial run)")
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder for the files")
     options = parser.parse_args(arguments)
+    options.out.mkdir(parents=True, exist_ok=True)  # now, not after ten minutes of scoring
     try:
         for name in options.benchmarks:
             make(name, options.out, options.items)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from lib.errors import InputError, check_same_shape, check_signal
+from lib.errors import InputError, check_rate, check_same_shape, check_signal
 
 
 class Mixture(NamedTuple):
@@ -88,8 +88,8 @@ def active_level(
         ``(...)`` in dB relative to full scale; ``-inf`` for silence.
 
     Raises:
-        InputError: if ``signal`` is no finite, non-empty floating-point tensor, or a number is not
-            positive.
+        InputError: if ``signal`` is no finite, non-empty floating-point tensor, the rate is no
+            positive integer, or a number is not positive.
 
     Example:
         >>> speech_and_pause = torch.cat([torch.full((800,), 0.1), torch.zeros(800)])
@@ -99,13 +99,12 @@ def active_level(
         -20.0
     """
     check_signal(signal, "signal")
-    if sample_rate <= 0 or frame_seconds <= 0 or range_db <= 0:
+    if not frame_seconds > 0 or not range_db > 0:
         raise InputError(
-            "sample_rate, frame_seconds, range_db: expected positive numbers, "
-            f"got {sample_rate}, {frame_seconds}, {range_db}"
+            f"frame_seconds, range_db: expected positive numbers, got {frame_seconds}, {range_db}"
         )
     time = signal.shape[-1]
-    frame = min(max(1, round(frame_seconds * sample_rate)), time)
+    frame = max(1, round(min(frame_seconds * check_rate(sample_rate), time)))
     frames = time // frame
     power = _double(signal)[..., : frames * frame].square()
     power = power.unflatten(-1, (frames, frame)).mean(-1)  # (..., frames)

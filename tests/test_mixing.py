@@ -111,8 +111,11 @@ def test_pauses_do_not_change_the_active_level(pause):
 def test_active_level_of_odd_signals():
     assert active_level(torch.zeros(100), 8000).item() == -math.inf
     assert active_level(torch.full((3, 1), 0.1), 8000)[2].item() == pytest.approx(-20, abs=1e-5)
-    with pytest.raises(InputError, match="positive"):
-        active_level(torch.ones(5), 0)
+    for rate in (0, math.nan, math.inf, "8000"):
+        with pytest.raises(InputError, match="positive"):
+            active_level(torch.ones(5), rate)
+    with pytest.raises(InputError, match="frame_seconds"):
+        active_level(torch.ones(5), 8000, frame_seconds=math.nan)
 
 
 @given(seed=st.integers(0, 1000), peak=st.floats(0.01, 2.0), scale=st.floats(1e-3, 1e3))

@@ -100,6 +100,13 @@ def test_an_unknown_benchmark_is_one_line_and_exit_code_2(capsys):
         stored("no_such")
 
 
+def test_the_folder_for_results_is_made_before_scoring(tmp_path, monkeypatch):
+    module, seen = _make_results(), []
+    monkeypatch.setattr(module, "make", lambda name, out, items: seen.append(out.is_dir()))
+    assert module.main(["two_speakers", "--out", str(tmp_path / "new" / "one")]) == 0
+    assert seen == [True]
+
+
 def test_missing_results_say_how_to_make_them(monkeypatch):
     monkeypatch.setitem(BENCHMARKS, "new", BENCHMARKS["two_speakers"])
     with pytest.raises(DataError, match=r"python data_scripts/make_results\.py"):
