@@ -70,8 +70,8 @@ def best_window(answer):
         raise CheckFailed(
             f"{answer:g} ms: expected a length next to the best one, got one that scores "
             f"{max(scores) - score:.1f} dB less",
-            "Compute the mean of gain(OracleMask('irm', STFT(8 * ms))(mixture, sources), batch) "
-            "for each length, on the clips given in the cell.",
+            "Compute the mean of gain(OracleMask('irm', STFT(8 * ms))(*given), given) for each "
+            "length.",
         )
     return f"the maximum of {max(scores):.1f} dB SI-SDR is at {_WINDOWS[best]} ms"
 
@@ -105,7 +105,8 @@ _STEPS = {
         "Start from X = S_1 + S_2 + ...: say that the sum of the sources is the mixture.",
     ),
     "that X / X is 1": (
-        r"(x\s*/\s*x|mixture\s*(/|by|over|divided by)\s*(the\s+)?mixture|\bitself\b)",
+        r"(\b(x|mixture)\s*(/|over|(divided )?by)\s*(the\s+)?(x|mixture)\b|\bitself\b"
+        r"|\bre(al part of)?\s*\(?\s*(1|one)\b|\)\s*/\s*x\s*=\s*1)",
         "What is the sum of all S_i / X? Write it as one fraction.",
     ),
     "that the real part of a sum is the sum of the real parts": (

@@ -38,6 +38,9 @@ RIGHT = {
     "ch09.psm_sum": [
         (psm, PROOF),
         [psm, "Re is linear: sum Re(S_i/X) = Re((S_1 + ... + S_n) / X) = Re(X/X) = 1"],
+        (psm, "Re is linear: sum Re(S_i/X) = Re((sum S_i)/X) = Re(1), as X is the sum of them."),
+        (psm, "It is the real part of the sum of all S_i divided by X, so of X divided by X: 1."),
+        (psm, "Real parts add up, so the sum is the real part of (S_1 + ... + S_n) / X = 1."),
         (lambda s: s.abs() / s.sum(0).abs() * torch.cos(s.sum(0).angle() - s.angle()), PROOF),
     ],
     "ch09.masks": [masks],
