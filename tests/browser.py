@@ -144,3 +144,22 @@ def open_page(context: Any, address: str) -> tuple[Any, Record]:
     page.on("pageerror", lambda error: record.page_errors.append(str(error)))
     page.goto(address)
     return page, record
+
+
+@contextlib.contextmanager
+def shown(context: Any, output: Any, folder: Path) -> Iterator[Any]:
+    """A page that holds one widget, ready to be used; at the end it must have been clean.
+
+    Args:
+        context: from :func:`chromium`.
+        output: what a cell would show: an object with ``tag`` and ``_repr_html_``.
+        folder: an empty folder for the page.
+    """
+    document = '<!doctype html><html lang="en"><meta charset="utf-8"><title>Widget</title><body>'
+    (folder / "index.html").write_text(document + output._repr_html_(), encoding="utf-8")
+    with serve(folder) as address:
+        page, record = open_page(context, f"{address}/index.html")
+        page.wait_for_selector(f"{output.tag}[data-ready]")
+        yield page
+        record.assert_clean()
+        page.close()

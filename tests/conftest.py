@@ -7,6 +7,7 @@ import os
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("UNMIX_BUDGET", "smoke")
 
+import browser
 import pytest
 import torch
 from hypothesis import settings
@@ -23,3 +24,10 @@ torch.set_num_threads(1)
 def seeded() -> None:
     """Every test starts from the same global random state, whatever ran before it."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """One headless browser for the tests of a file; without one they are skipped."""
+    with browser.chromium() as context:
+        yield context

@@ -26,26 +26,10 @@ def true_snr(voice, noise, gain=1.0):
     return (20 * torch.log10(voice.norm() / (gain * noise).norm())).item()
 
 
-@pytest.fixture(scope="module")
-def context():
-    with browser.chromium() as context:
-        yield context
-
-
 @pytest.fixture
-def page(context, tmp_path):
-    voice, noises = signals()
-    html = mixing_desk(voice, noises, RATE)._repr_html_()
-    (tmp_path / "desk.html").write_text(
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Desk</title><body>{html}',
-        encoding="utf-8",
-    )
-    with browser.serve(tmp_path) as address:
-        page, record = browser.open_page(context, f"{address}/desk.html")
-        page.wait_for_selector("unmix-mixing-desk[data-ready]")
-        yield page
-        record.assert_clean()
-        page.close()
+def page(chromium, tmp_path):
+    with browser.shown(chromium, mixing_desk(*signals(), RATE), tmp_path) as opened:
+        yield opened
 
 
 def numbers(page):

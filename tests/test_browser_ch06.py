@@ -35,22 +35,10 @@ def panel():
     return guess_the_score(clips, tone, SCORES, RATE, note="PESQ is missing.")
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    with browser.chromium() as context:
-        yield context
-
-
 @pytest.fixture
 def page(panel, chromium, tmp_path):
-    html = "<!doctype html><meta charset='utf-8'><title>t</title>" + panel._repr_html_()
-    (tmp_path / "index.html").write_text(html, encoding="utf-8")
-    with browser.serve(tmp_path) as address:
-        opened, record = browser.open_page(chromium, f"{address}/index.html")
-        opened.wait_for_selector(f"{TAG}[data-ready]")
+    with browser.shown(chromium, panel, tmp_path) as opened:
         yield opened
-        record.assert_clean()
-        opened.close()
 
 
 def element(page, script: str):

@@ -16,26 +16,12 @@ RATE = 8000
 ATLAS = 'document.querySelector("unmix-dataset-atlas")'
 
 
-@pytest.fixture(scope="module")
-def context():
-    with browser.chromium() as context:
-        yield context
-
-
 @pytest.fixture
-def page(context, tmp_path):
+def page(chromium, tmp_path):
     tone = 0.2 * torch.sin(2 * math.pi * 330 * torch.arange(RATE) / RATE)
-    html = dataset_atlas(tone, RATE, clip_text="a tone")._repr_html_()
-    (tmp_path / "atlas.html").write_text(
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Atlas</title><body>{html}',
-        encoding="utf-8",
-    )
-    with browser.serve(tmp_path) as address:
-        page, record = browser.open_page(context, f"{address}/atlas.html")
-        page.wait_for_selector("unmix-dataset-atlas[data-ready]")
-        yield page
-        record.assert_clean()
-        page.close()
+    atlas = dataset_atlas(tone, RATE, clip_text="a tone")
+    with browser.shown(chromium, atlas, tmp_path) as opened:
+        yield opened
 
 
 def names(page):

@@ -22,23 +22,10 @@ def clip():
     return resample(mixed.mixture, 16000, RATE), resample(mixed.target, 16000, RATE)
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    with browser.chromium() as context:
-        yield context
-
-
 @pytest.fixture
 def page(clip, chromium, tmp_path):
-    panel = denoise_by_hand(*clip, RATE)
-    html = "<!doctype html><meta charset='utf-8'><title>t</title>" + panel._repr_html_()
-    (tmp_path / "index.html").write_text(html, encoding="utf-8")
-    with browser.serve(tmp_path) as address:
-        opened, record = browser.open_page(chromium, f"{address}/index.html")
-        opened.wait_for_selector(f"{TAG}[data-ready]")
+    with browser.shown(chromium, denoise_by_hand(*clip, RATE), tmp_path) as opened:
         yield opened
-        record.assert_clean()
-        opened.close()
 
 
 def element(page, script: str):
