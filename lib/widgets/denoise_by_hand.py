@@ -7,7 +7,7 @@ import torch
 
 from lib.classical.noise_tracking import analysis
 from lib.errors import InputError
-from lib.widgets.element import Element, as_channels, encode_audio
+from lib.widgets.element import Element, as_mono, encode_audio
 
 
 def denoise_by_hand(
@@ -57,12 +57,7 @@ def denoise_by_hand(
             "lib.audio.resample"
         )
     signals = {"mixture": mixture, "reference": reference}
-    arrays = {name: as_channels(signal, name) for name, signal in signals.items()}
-    for name, array in arrays.items():
-        if array.shape[0] != 1:
-            raise InputError(f"{name}: expected one channel, got 2; take their mean")
-        if not array.any():
-            raise InputError(f"{name}: expected a signal, got silence; pick another excerpt")
+    arrays = {name: as_mono(signal, name) for name, signal in signals.items()}
     lengths = [array.shape[-1] for array in arrays.values()]
     if lengths[0] != lengths[1]:
         raise InputError(

@@ -158,6 +158,31 @@ def as_channels(signal: torch.Tensor | np.ndarray, name: str = "signal") -> np.n
     return values.astype(np.float64)
 
 
+def as_mono(signal: torch.Tensor | np.ndarray, name: str = "signal") -> np.ndarray:
+    """One channel with a sound in it, as a float64 array ``(1, time)``.
+
+    Args:
+        signal: as for :func:`as_channels`, but of one channel.
+        name: what to call it in an error.
+
+    Raises:
+        InputError: if it is not such a signal, has two channels, or is silent.
+
+    Example:
+        >>> as_mono(torch.ones(8)).shape
+        (1, 8)
+    """
+    samples = as_channels(signal, name)
+    if samples.shape[0] != 1:
+        raise InputError(
+            f"{name}: expected one channel, got {samples.shape[0]}; "
+            "take signal[:1], or the mean over channels"
+        )
+    if not samples.any():
+        raise InputError(f"{name}: expected a signal, got silence; pick another excerpt")
+    return samples
+
+
 def encode_audio(signal: torch.Tensor | np.ndarray, sample_rate: int, format: str = "flac") -> str:
     """A signal as a ``data:`` URI that a browser can decode.
 

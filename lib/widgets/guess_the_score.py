@@ -11,7 +11,7 @@ import torch
 from lib.errors import InputError, check_signal
 from lib.mixing import mix_at_snr
 from lib.stft import STFT
-from lib.widgets.element import Element, as_channels, encode_audio
+from lib.widgets.element import Element, as_mono, encode_audio
 from lib.widgets.listen import loudness, matching_gains
 
 LETTERS = "ABCDEFGH"
@@ -167,7 +167,7 @@ def guess_the_score(
         count = len(clips) if isinstance(clips, Mapping) else type(clips).__name__
         raise InputError(f"clips: expected a dict of 3 to {len(LETTERS)} signals, got {count}")
     named = {"reference": reference, **{f"clips[{name!r}]": c for name, c in clips.items()}}
-    signals = [_mono(signal, name) for name, signal in named.items()]
+    signals = [as_mono(signal, name) for name, signal in named.items()]
     for name, signal in zip(named, signals, strict=True):
         if signal.shape != signals[0].shape:
             raise InputError(
@@ -191,15 +191,6 @@ def guess_the_score(
         f"({signals[0].shape[-1] / sample_rate:.1f} s at {sample_rate} Hz). Run this cell to play."
     )
     return Element("unmix-guess-the-score", config, ("guess_the_score",), fallback)
-
-
-def _mono(signal: torch.Tensor | np.ndarray, name: str) -> np.ndarray:
-    samples = as_channels(signal, name)
-    if samples.shape[0] != 1:
-        raise InputError(f"{name}: expected one channel, got {samples.shape[0]}; take signal[:1]")
-    if not samples.any():
-        raise InputError(f"{name}: expected a signal, got silence; there is nothing to rank")
-    return samples
 
 
 def _metric(name: str, values: Mapping[str, float], clips: list[str]) -> dict:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from lib.errors import InputError
-from lib.widgets.element import Element, as_channels, encode_audio
+from lib.widgets.element import Element, as_mono, encode_audio
 
 TARGETS_DB = (5.0, -5.0, 10.0, -10.0, 15.0, 0.0)
 
@@ -53,9 +53,9 @@ def mixing_desk(
         )
     if not targets_db or not all(math.isfinite(target) for target in targets_db):
         raise InputError(f"targets_db: expected finite numbers in dB, got {targets_db!r}")
-    signals = {"voice": _mono(voice, "voice")}
+    signals = {"voice": as_mono(voice, "voice")}
     for name, noise in noises.items():
-        signals[str(name)] = _mono(noise, f"noises[{name!r}]")
+        signals[str(name)] = as_mono(noise, f"noises[{name!r}]")
         if signals[str(name)].shape != signals["voice"].shape:
             raise InputError(
                 f"noises[{name!r}]: expected the voice's {signals['voice'].shape[-1]} samples, "
@@ -78,12 +78,3 @@ def mixing_desk(
         f"({seconds:.1f} s at {sample_rate} Hz). Run this cell to use it."
     )
     return Element("unmix-mixing-desk", config, ("mixing_desk",), fallback)
-
-
-def _mono(signal: torch.Tensor | np.ndarray, name: str) -> np.ndarray:
-    samples = as_channels(signal, name)
-    if samples.shape[0] != 1:
-        raise InputError(f"{name}: expected one channel, got {samples.shape[0]}; take signal[:1]")
-    if not samples.any():
-        raise InputError(f"{name}: expected a signal, got silence; its level in dB is not defined")
-    return samples
