@@ -1,0 +1,143 @@
+"""Losses on waveforms: ``(..., time) -> (...)``, lower is better, nothing averaged over items.
+
+Silence has defined values and gradients. A silent reference gives no ratio to improve: its loss is
+0 dB and has no gradient. A silent estimate of a real reference has the largest loss of SI-SNR,
+80 dB, also without a gradient, as no direction is better than another; SNR calls it 0 dB and has
+one.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from lib.errors import check_same_shape
+from lib.losses.precision import full_precision
+
+# SI-SNR is kept within 80 dB; a mean removed in float32 leaves 1e-7 of it behind
+_SMALLEST_SHARE = 1e-8
+_ROUNDING = 1e-12
+
+
+@full_precision
+def si_snr_loss(
+    estimate: torch.Tensor,
+    reference: torch.Tensor,
+    zero_mean: bool = True,
+    silence_db: float = -120.0,
+    max_db: float | None = None,
+) -> torch.Tensor:
+    """Negative scale-invariant signal-to-noise ratio.
+
+    Args:
+        estimate: ``(..., time)``.
+        reference: same shape.
+        zero_mean: remove the means first.
+        silence_db: mean power, in dB re 1, below which a signal counts as silent.
+        max_db: soft threshold: the ratio saturates there, so that items that are already good stop
+            pulling. None for none.
+
+    Returns:
+        ``(...)`` in dB: ``-10 log10(||a s||^2 / (||s_hat - a s||^2 + tau ||a s||^2))`` with
+        ``a = <s_hat, s> / ||s||^2`` and ``tau = 10^(-max_db / 10)``; within 80 dB of zero. Silence
+        as the module says.
+
+    Raises:
+        InputError: if the shapes differ.
+
+    Source: Y. Luo and N. Mesgarani, "TasNet", ICASSP 2018, eq. 12 to 14; the threshold: S. Wisdom
+    et al., "Unsupervised sound separation using mixture invariant training", NeurIPS 2020, eq. 2.
+
+    Example:
+        >>> reference = torch.tensor([1.0, -1.0, 1.0, -1.0])
+        >>> noise = torch.tensor([0.1, 0.1, -0.1, -0.1])
+        >>> round(si_snr_loss(3 * (reference + noise), reference).item(), 3)
+        -20.0
+        >>> si_snr_loss(reference, torch.zeros(4)).item()
+        0.0
+    """
+    check_same_shape(estimate, reference, ("estimate", "reference"))
+    estimate, silent_estimate = _direction(estimate, zero_mean, silence_db)
+    reference, silent_reference = _direction(reference, zero_mean, silence_db)
+    correlation = (estimate * reference).sum(-1)
+    target = correlation.square()  # share of the estimate's energy
+    noise = (estimate - correlation[..., None] * reference).square().sum(-1)
+    noise = torch.where(silent_estimate, 1.0, noise + _threshold(max_db) * target)
+    loss = 10 * torch.log10((noise + _SMALLEST_SHARE) / (target + _SMALLEST_SHARE))
+    return torch.where(silent_reference, 0.0, loss)
+
+
+@full_precision
+def snr_loss(
+    estimate: torch.Tensor,
+    reference: torch.Tensor,
+    silence_db: float = -120.0,
+    max_db: float | None = 80.0,
+) -> torch.Tensor:
+    """Negative signal-to-noise ratio: the level counts too.
+
+    Args:
+        estimate: ``(..., time)``.
+        reference: same shape.
+        silence_db: mean power, in dB re 1, below which a reference counts as silent.
+        max_db: soft threshold: the ratio saturates there.
+
+    Returns:
+        ``(...)`` in dB: ``-10 log10(||s||^2 / (||s_hat - s||^2 + tau ||s||^2))`` with
+        ``tau = 10^(-max_db / 10)``. Silence as the module says.
+
+    Raises:
+        InputError: if the shapes differ.
+
+    Source: S. Wisdom et al., NeurIPS 2020, eq. 2.
+
+    Example:
+        >>> reference = torch.tensor([1.0, -1.0, 1.0, -1.0])
+        >>> round(snr_loss(0.9 * reference, reference).item(), 3)
+        -20.0
+    """
+    check_same_shape(estimate, reference, ("estimate", "reference"))
+    silent = reference.square().mean(-1) <= 10 ** (silence_db / 10)
+    level = torch.where(silent, 1.0, reference.square().mean(-1).sqrt())[..., None]
+    noise = ((estimate - reference) / level).square().mean(-1)
+    loss = 10 * torch.log10(noise + max(_threshold(max_db), _SMALLEST_SHARE))
+    return torch.where(silent, 0.0, loss)
+
+
+@full_precision
+def l1_loss(estimate: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+    """Mean absolute error over time.
+
+    Args:
+        estimate: ``(..., time)``.
+        reference: same shape.
+
+    Returns:
+        ``(...)``, in the unit of the signals.
+
+    Raises:
+        InputError: if the shapes differ.
+
+    Example:
+        >>> l1_loss(torch.tensor([1.0, 3.0]), torch.tensor([0.0, 0.0])).item()
+        2.0
+    """
+    check_same_shape(estimate, reference, ("estimate", "reference"))
+    return (estimate - reference).abs().mean(-1)
+
+
+def _direction(
+    signal: torch.Tensor, zero_mean: bool, silence_db: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scale to unit energy; say which signals are silent, and return those as zeros."""
+    power = signal.square().mean(-1, keepdim=True)
+    if zero_mean:
+        signal = signal - signal.mean(-1, keepdim=True)
+    floor = _ROUNDING * power + 10 ** (silence_db / 10)
+    energy = signal.square().sum(-1, keepdim=True)
+    silent = energy <= floor * signal.shape[-1]
+    unit = signal / torch.where(silent, 1.0, energy).sqrt()
+    return torch.where(silent, 0.0, unit), silent[..., 0]
+
+
+def _threshold(max_db: float | None) -> float:
+    return 0.0 if max_db is None else 10 ** (-max_db / 10)
