@@ -7,14 +7,25 @@ builds one by name, as recipes do.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 
+from lib import masks
 from lib.errors import InputError
+from lib.losses.clustering import active_points, deep_clustering_loss, dominant_source
 from lib.losses.pit import pairwise, pit
+from lib.losses.spectrogram import (
+    DISTANCES,
+    log_loss,
+    magnitude_loss,
+    mask_approximation_loss,
+    phase_sensitive_magnitude,
+    power_loss,
+)
 from lib.losses.waveform import l1_loss, si_snr_loss, snr_loss
 
 _WAVEFORM_LOSSES: dict[str, Callable[..., torch.Tensor]] = {
@@ -22,6 +33,9 @@ _WAVEFORM_LOSSES: dict[str, Callable[..., torch.Tensor]] = {
     "si_snr": si_snr_loss,
     "snr": snr_loss,
 }
+_SCALES = {"magnitude": magnitude_loss, "power": power_loss, "log": log_loss}
+_MASKS = ("ibm", "irm", "wfm", "am", "psm", "npsm")
+_PERMUTATIONS = (None, "none", "utterance", "frame")
 
 
 @dataclasses.dataclass
@@ -56,7 +70,243 @@ class Waveform:
         return _compare(_WAVEFORM_LOSSES[self.loss], model(mixture), sources, level)
 
 
+@dataclasses.dataclass
+class Spectrogram:
+    """Compare ``model.magnitudes`` with the magnitudes of the sources.
+
+    Both are divided by the mean magnitude of the mixture, so that loud items do not dominate.
+
+    Args:
+        target: ``magnitude``, or the part in phase with the mixture: ``psm``, ``npsm`` (not below
+            0) or ``tpsm`` (0 to the mixture's magnitude).
+        distance: ``l1`` or ``l2``.
+        scale: compare ``magnitude``, ``power`` or ``log``.
+        permutation: ``none``, ``utterance``, or ``frame``, which assigns each frame by itself (PIT
+            as first published); if not given, ``utterance`` where ``model.any_order``.
+
+    Source: see :mod:`lib.losses.spectrogram`; D. Yu et al., ICASSP 2017 (``frame``); M. Kolbaek et
+    al., TASLP 2017, eq. 15 (``utterance``).
+
+    Example:
+        >>> Spectrogram(target="psm", distance="l2", permutation="utterance").scale
+        'magnitude'
+    """
+
+    target: str = "magnitude"
+    distance: str = "l1"
+    scale: str = "magnitude"
+    permutation: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        _choose(self.target, ("magnitude", "psm", "npsm", "tpsm"), "target")
+        _choose(self.distance, DISTANCES, "distance")
+        _choose(self.scale, _SCALES, "scale")
+        _choose(self.permutation, _PERMUTATIONS, "permutation")
+        if self.target == "psm" and self.scale != "magnitude":
+            raise InputError(
+                f"scale: expected magnitude with target psm, which has a sign, got {self.scale!r}; "
+                "take target npsm"
+            )
+
+    def __call__(
+        self, model: nn.Module, mixture: torch.Tensor, sources: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the loss ``(batch,)`` of mixture (B, C, T) and sources (B, S, C, T)."""
+        spectrogram = model.encoder(mixture)  # (B, C, F, K)
+        magnitudes = model.magnitudes(spectrogram)  # (B, S, C, F, K)
+        permutation = _permutation(self.permutation, model)
+        return self.compare(magnitudes, spectrogram, model.encoder(sources), permutation)
+
+    def compare(
+        self,
+        magnitudes: torch.Tensor,
+        spectrogram: torch.Tensor,
+        references: torch.Tensor,
+        permutation: str,
+    ) -> torch.Tensor:
+        """Compare magnitudes (B, S, C, F, K), given the spectrograms of mixture and sources."""
+        if self.target == "magnitude":
+            target = references.abs()
+        else:
+            target = phase_sensitive_magnitude(references, spectrogram[:, None], self.target)
+        level = spectrogram.abs().mean((1, 2, 3))[:, None, None, None, None]
+        level = torch.where(level > 0, level, 1.0)
+        loss = functools.partial(_SCALES[self.scale], distance=self.distance)
+        return _compare(loss, magnitudes.float() / level, target / level, permutation)
+
+
+@dataclasses.dataclass
+class Mask:
+    """Compare ``model.masker`` with ideal masks.
+
+    Args:
+        target: a mask of :mod:`lib.masks`: ``ibm``, ``irm``, ``wfm``, ``am``, ``psm`` or ``npsm``.
+        distance: ``l1`` or ``l2``.
+        permutation: as in :class:`Spectrogram`.
+        clip: largest absolute value of ``am``, ``psm`` and ``npsm``, which have no limit where the
+            mixture is faint.
+
+    Source: see :func:`lib.losses.mask_approximation_loss`.
+
+    Example:
+        >>> Mask(target="irm").distance
+        'l2'
+    """
+
+    target: str = "irm"
+    distance: str = "l2"
+    permutation: str | None = None
+    clip: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        _choose(self.target, _MASKS, "target")
+        _choose(self.distance, DISTANCES, "distance")
+        _choose(self.permutation, _PERMUTATIONS, "permutation")
+
+    def __call__(
+        self, model: nn.Module, mixture: torch.Tensor, sources: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the loss ``(batch,)`` of mixture (B, C, T) and sources (B, S, C, T)."""
+        spectrogram = model.encoder(mixture)  # (B, C, F, K)
+        clip = {"clip": self.clip} if self.target in ("am", "psm", "npsm") else {}
+        ideal = masks.OracleMask.KINDS[self.target](
+            model.encoder(sources), 1, spectrogram, **clip
+        )  # (B, S, C, F, K)
+        mask = model.masker(spectrogram)  # (B, S, C or 1, F, K)
+        loss = functools.partial(mask_approximation_loss, distance=self.distance)
+        permutation = _permutation(self.permutation, model)
+        return _compare(loss, mask.expand(-1, -1, *ideal.shape[2:]), ideal, permutation)
+
+
+@dataclasses.dataclass
+class DeepClustering:
+    """Pull embeddings of one source together and those of different sources apart.
+
+    Compares ``model.embeddings`` with the source that dominates each point; see
+    :func:`lib.losses.deep_clustering_loss`.
+
+    Args:
+        silence_db: points further below the loudest of the mixture do not count.
+
+    Source: J. R. Hershey et al., "Deep clustering", ICASSP 2016.
+
+    Example:
+        >>> DeepClustering()
+        DeepClustering(silence_db=-40.0)
+    """
+
+    silence_db: float = -40.0
+
+    def __call__(
+        self, model: nn.Module, mixture: torch.Tensor, sources: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the loss ``(batch,)`` of mixture (B, C, T) and sources (B, S, C, T)."""
+        spectrogram = model.encoder(mixture)  # (B, C, F, K)
+        embeddings = model.embeddings(spectrogram)  # (B, N, D)
+        return self.compare(embeddings, spectrogram, model.encoder(sources))
+
+    def compare(
+        self, embeddings: torch.Tensor, spectrogram: torch.Tensor, references: torch.Tensor
+    ) -> torch.Tensor:
+        """Score embeddings (B, N, D), given the spectrograms of mixture and sources."""
+        weights = active_points(spectrogram, self.silence_db)
+        return deep_clustering_loss(embeddings, dominant_source(references), weights)
+
+
+@dataclasses.dataclass
+class Attractor:
+    """Train embeddings through masks drawn by the sources' true centres (DANet).
+
+    The model gets the assignments (B, N, S) of active points, makes an attractor of each source and
+    a mask by the attractors: ``model.attractor_magnitudes(spectrogram, assignments)``. The order of
+    its answer is that of the assignments, so nothing is permuted.
+
+    Args:
+        distance: ``l1`` or ``l2``.
+        silence_db: points further below the loudest of the mixture form no attractor.
+
+    Source: Z. Chen, Y. Luo and N. Mesgarani, "Deep attractor network for single-microphone speaker
+    separation", ICASSP 2017, eq. 1 and 2.
+
+    Example:
+        >>> Attractor().distance
+        'l2'
+    """
+
+    distance: str = "l2"
+    silence_db: float = -40.0
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        _choose(self.distance, DISTANCES, "distance")
+
+    def __call__(
+        self, model: nn.Module, mixture: torch.Tensor, sources: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the loss ``(batch,)`` of mixture (B, C, T) and sources (B, S, C, T)."""
+        spectrogram, references = model.encoder(mixture), model.encoder(sources)
+        active = active_points(spectrogram, self.silence_db)[..., None]
+        assignments = dominant_source(references) * active  # (B, N, S)
+        magnitudes = model.attractor_magnitudes(spectrogram, assignments)
+        spectral = Spectrogram(distance=self.distance)
+        return spectral.compare(magnitudes, spectrogram, references, "none")
+
+
+@dataclasses.dataclass
+class Chimera:
+    """Train two heads on one body: embeddings by deep clustering, magnitudes by their error.
+
+    The loss is ``w DC + (1 - w) MI``: of the first of ``model.heads(spectrogram)`` (embeddings
+    (B, N, D)) :class:`DeepClustering`, of the second (magnitudes) :class:`Spectrogram`.
+
+    Args:
+        embedding_weight: w.
+        target: of the magnitudes.
+        distance: of the magnitudes.
+        permutation: of the magnitudes.
+        silence_db: of the embeddings.
+
+    Source: Z.-Q. Wang, J. Le Roux and J. R. Hershey, "Alternative objective functions for deep
+    clustering", ICASSP 2018 (w = 0.975, truncated phase-sensitive target, L1).
+
+    Example:
+        >>> Chimera().embedding_weight
+        0.975
+    """
+
+    embedding_weight: float = 0.975
+    target: str = "tpsm"
+    distance: str = "l1"
+    permutation: str | None = None
+    silence_db: float = -40.0
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        if not 0 <= self.embedding_weight <= 1:
+            raise InputError(f"embedding_weight: expected 0 to 1, got {self.embedding_weight}")
+        self._clustering = DeepClustering(self.silence_db)
+        self._spectrogram = Spectrogram(self.target, self.distance, permutation=self.permutation)
+
+    def __call__(
+        self, model: nn.Module, mixture: torch.Tensor, sources: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the loss ``(batch,)`` of mixture (B, C, T) and sources (B, S, C, T)."""
+        spectrogram, references = model.encoder(mixture), model.encoder(sources)
+        embeddings, magnitudes = model.heads(spectrogram)
+        permutation = _permutation(self.permutation, model)
+        clustering = self._clustering.compare(embeddings, spectrogram, references)
+        inference = self._spectrogram.compare(magnitudes, spectrogram, references, permutation)
+        return self.embedding_weight * clustering + (1 - self.embedding_weight) * inference
+
+
 OBJECTIVES: dict[str, type] = {
+    "attractor": Attractor,
+    "chimera": Chimera,
+    "deep_clustering": DeepClustering,
+    "mask": Mask,
+    "spectrogram": Spectrogram,
     "waveform": Waveform,
 }
 
@@ -112,4 +362,8 @@ def _compare(
         )
     if permutation == "none":
         return loss(estimates, references).flatten(1).mean(1)
+    if permutation == "frame":
+        frames = [one.movedim(-1, 1).flatten(0, 1)[..., None] for one in (estimates, references)]
+        losses = pit(pairwise(loss, *frames))[0]  # (B * K,)
+        return losses.unflatten(0, (len(estimates), -1)).mean(1)
     return pit(pairwise(loss, estimates, references))[0]
