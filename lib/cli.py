@@ -1,4 +1,4 @@
-"""The command line: ``python -m lib doctor | data | separate | evaluate``.
+"""The command line: ``python -m lib doctor | data | separate | evaluate | train``.
 
 Whatever a user can mend ends as one line on standard error and exit code 2, with nothing half
 written behind.
@@ -16,7 +16,7 @@ import tempfile
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import torch
 
@@ -72,7 +72,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         >>> main(["separate", "no-such-file.wav", "--out", "somewhere"])
         2
     """
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if options.run is _train:
+        options.overrides = rest  # any key of the recipe is an option
+    elif rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         status = options.run(options)
         sys.stdout.flush()  # a reader that is gone shows here rather than at the interpreter's end
@@ -128,6 +133,18 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--force", action="store_true", help="replace a table that exists")
     evaluate.add_argument("--quiet", action="store_true", help="no progress bar")
     evaluate.set_defaults(run=_evaluate)
+
+    train = commands.add_parser(
+        "train",
+        help="train a system by a recipe",
+        description="Train a system by a recipe. Any key of it can be given as an option, such as "
+        "--optimiser.learning_rate 3e-4, --trainer.max_epochs 5 or --seed 7.",
+    )
+    train.add_argument("recipe", help="the name of a recipe of the course, or a YAML file")
+    train.add_argument("--out", type=Path, metavar="DIR", help="default: runs/RECIPE")
+    train.add_argument("--resume", action="store_true", help="go on with the training in --out")
+    train.add_argument("--quiet", action="store_true", help="no progress bar, no line per epoch")
+    train.set_defaults(run=_train)
     return parser
 
 
@@ -200,6 +217,37 @@ def _evaluate(options: argparse.Namespace) -> int:
     print(summary.round(2).to_string(index=False))
     print(options.out)
     return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    overrides = _overrides(options.overrides)
+    from lib.training import train
+
+    out = options.out or Path("runs") / Path(options.recipe).stem
+    print(
+        train(
+            options.recipe,
+            out,
+            resume=options.resume,
+            overrides=overrides,
+            progress=not options.quiet,
+        )
+    )
+    return 0
+
+
+def _overrides(words: Sequence[str]) -> dict[str, Any]:
+    """``--trainer.devices 2 --seed=7`` as a dict."""
+    from lib.training.recipes import parse_value
+
+    values: dict[str, Any] = {}
+    words = list(words)
+    while words:
+        option, sign, value = words.pop(0).partition("=")
+        if not option.startswith("--") or not (sign or words):
+            raise InputError(f"{option}: expected --SECTION.KEY VALUE, got {option!r} alone")
+        values[option.removeprefix("--")] = parse_value(value if sign else words.pop(0))
+    return values
 
 
 def _check_table(path: Path, force: bool) -> None:

@@ -1,0 +1,399 @@
+"""The training loop around a recipe: checkpoints, resuming, the model at the end.
+
+A training writes into one folder::
+
+    recipe.yaml   the whole recipe
+    curve.csv     one row per epoch
+    last.ckpt     everything needed to go on after the last epoch
+    best.ckpt     the same after the epoch with the best validation score
+    model/        the best model: what ``Separator.from_pretrained`` loads
+    tensorboard/  for ``tensorboard --logdir``, unless ``trainer.logger`` says otherwise
+
+Every file is written beside its place and moved there, so a kill leaves the one or the other.
+Each epoch draws its mixtures and its random numbers from the seed and its own number: an epoch
+that was interrupted is done again, and the curve is that of a training that never stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import platform
+import shutil
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lib.errors import CourseError, InputError, require_package
+from lib.losses import make_objective
+from lib.training.data import MixtureData
+from lib.training.recipes import build_model, load_recipe, max_seconds
+from lib.training.task import SCORE, SeparationTask
+
+pl = require_package("lightning.pytorch", "training", "lightning")
+
+CALIBRATED_ON = 64  # mixtures
+_COLUMNS = ("epoch", "train/loss", "val/loss", SCORE, "learning_rate", "seconds")
+# a checkpoint holds weights and two moments in 32 bits; there are three while one is written
+_COPIES = 3 * 3
+
+
+class Keeper(pl.Callback):
+    """What happens between epochs: curve, checkpoints, and whether to stop.
+
+    Args:
+        folder: of the training; nothing is written if None.
+        seed: of the random numbers.
+        patience: epochs without a better score after which to stop, or None.
+        max_seconds: stop when the next epoch would not end within this time, or None.
+        on_epoch: called with the row of each epoch.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None,
+        seed: int,
+        patience: int | None = None,
+        max_seconds: float | None = None,
+        on_epoch: Callable[[dict[str, float]], None] | None = None,
+    ):
+        self.folder, self.seed, self.patience = folder, seed, patience
+        self.max_seconds, self.on_epoch = max_seconds, on_epoch
+        self.rows: list[dict[str, float]] = []
+        self._since = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint remembers."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take it back."""
+        self.rows = state_dict["rows"]
+
+    @property
+    def best(self) -> int:
+        """The epoch with the best score, the first of equals."""
+        return int(np.argmax([row[SCORE] for row in self.rows]))
+
+    @property
+    def seconds(self) -> float:
+        """Spent so far."""
+        return sum(row["seconds"] for row in self.rows)
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: SeparationTask) -> None:
+        """Give the epoch random numbers of its own."""
+        self._since = time.monotonic()
+        entropy = [self.seed, trainer.current_epoch, trainer.global_rank]
+        torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
+        pl_module.past_scores = [row[SCORE] for row in self.rows]
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: SeparationTask) -> None:
+        """Note the epoch, write the checkpoints, decide whether to go on."""
+        metrics = trainer.callback_metrics
+        row = {
+            "epoch": trainer.current_epoch,
+            "train/loss": float(metrics["train/loss_epoch"]),
+            "val/loss": float(metrics["val/loss"]),
+            SCORE: float(metrics[SCORE]),
+            "learning_rate": float(metrics["learning_rate"]),
+            "seconds": round(time.monotonic() - self._since, 3),
+        }
+        self.rows.append(row)
+        if self.folder is not None:
+            self._write(trainer)
+        if trainer.is_global_zero and self.on_epoch is not None:
+            self.on_epoch(row)
+        waited = len(self.rows) - 1 - self.best
+        mean = self.seconds / len(self.rows)
+        late = self.max_seconds is not None and self.seconds + mean > self.max_seconds
+        tired = self.patience is not None and waited >= self.patience
+        # every process stops, or none
+        trainer.should_stop = trainer.strategy.reduce_boolean_decision(late or tired, all=False)
+
+    def _write(self, trainer: Any) -> None:
+        last = self.folder / "last.ckpt"
+        if not trainer.is_global_zero:
+            trainer.save_checkpoint(_part(last))  # takes part; the first process writes
+            return
+        with _replacing(last) as part:
+            trainer.save_checkpoint(part)
+        if self.best == len(self.rows) - 1:
+            with _replacing(self.folder / "best.ckpt") as part:
+                _link(last, part)
+        _write_curve(self.folder / "curve.csv", self.rows)
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part")
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A path beside ``path``; what is written there takes its place if all went well."""
+    part = _part(path)
+    try:
+        yield part
+        if part.exists():
+            os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _link(source: Path, target: Path) -> None:
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)  # no second copy on the disk
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _write_curve(path: Path, rows: list[dict[str, float]]) -> None:
+    lines = [",".join(_COLUMNS)]
+    lines += [",".join(f"{row[column]:.6g}" for column in _COLUMNS) for row in rows]
+    with _replacing(path) as part:
+        part.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def train(
+    recipe: str | Path | Mapping,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    overrides: Mapping[str, Any] | tuple = (),
+    progress: bool = True,
+    on_epoch: Callable[[dict[str, float]], None] | None = None,
+) -> Path:
+    """Train the system of a recipe.
+
+    Args:
+        recipe: see :func:`lib.training.recipes.load_recipe`.
+        out: the folder of this training; must hold none yet, unless ``resume``.
+        resume: go on after the last epoch that was finished.
+        overrides: changes of the recipe, such as ``{"trainer.max_epochs": 3}``.
+        progress: show a bar and a line per epoch.
+        on_epoch: called after each epoch with its row of the curve; what it raises ends the
+            training.
+
+    Returns:
+        The folder of the best model.
+
+    Raises:
+        InputError: for a recipe that cannot be, or a folder that cannot be used.
+        CourseError: if a loss is not finite or the disk is full; the last checkpoint stays.
+
+    Example:
+        >>> train("upit-blstm-small", "runs/first", overrides={"trainer.max_epochs": 0})
+        Traceback (most recent call last):
+        ...
+        lib.errors.InputError: trainer.max_epochs: expected 1 or more, got 0
+    """
+    recipe, out = load_recipe(recipe, overrides), Path(out)
+    first = int(os.environ.get("LOCAL_RANK", 0)) == 0  # the others find what the first has made
+    if first:
+        _check_folder(out, recipe, resume)
+    model = build_model(recipe)
+    data = MixtureData.from_recipe(recipe, model)
+    model.calibrate(data.train_items[index].mixture for index in range(CALIBRATED_ON))
+    options = recipe["trainer"]
+    task = SeparationTask(
+        model,
+        _objective(recipe),
+        recipe["optimiser"],
+        recipe["schedule"],
+        options["max_epochs"] * data.steps_per_epoch // options["accumulate_grad_batches"],
+        options["gradient_clip_val"],
+    )
+    keeper = Keeper(
+        out,
+        recipe["seed"],
+        recipe["early_stopping"]["patience"],
+        options["max_time"] and max_seconds(options["max_time"]),
+        on_epoch,
+    )
+    with _one_line_errors(out), quiet(), torch.random.fork_rng():
+        if first:
+            out.mkdir(parents=True, exist_ok=True)
+            _check_room(out, model)
+            _write_recipe(out / "recipe.yaml", recipe)
+        trainer = make_trainer(
+            [keeper, *([_Lines()] if progress else [])],
+            out,
+            logger=_logger(options["logger"], out, resume),
+            enable_progress_bar=progress and _has_a_bar(),
+            **{key: options[key] for key in _PASSED_ON},
+        )
+        last = out / "last.ckpt"
+        fit(trainer, task, data, last if resume and last.exists() else None)
+    folder = out / "model"
+    if trainer.is_global_zero:
+        best = torch.load(out / "best.ckpt", map_location="cpu", weights_only=True)
+        task.load_state_dict(best["state_dict"])
+        model.cpu().eval()
+        with _one_line_errors(out):
+            model.save(folder, _card(recipe, keeper))
+    return folder
+
+
+_PASSED_ON = (
+    "max_epochs accumulate_grad_batches precision accelerator strategy devices num_nodes".split()
+)
+
+
+def make_trainer(callbacks: list[Any], root: Path, **options: Any) -> Any:
+    """A trainer that leaves checkpoints, samplers and messages to this package."""
+    return pl.Trainer(
+        callbacks=callbacks,
+        default_root_dir=root,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        reload_dataloaders_every_n_epochs=1,
+        use_distributed_sampler=False,
+        log_every_n_steps=10,
+        **options,
+    )
+
+
+def fit(trainer: Any, task: SeparationTask, data: MixtureData, checkpoint: Path | None) -> None:
+    """Run a trainer; an interrupt comes out as ``KeyboardInterrupt``."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(task, data, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit as error:  # what Lightning makes of an interrupt
+        raise KeyboardInterrupt from error
+    finally:
+        if signal.getsignal(signal.SIGINT) is not handler:
+            signal.signal(signal.SIGINT, handler)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without Lightning's remarks on devices, workers and products."""
+    loggers = [logging.getLogger(name) for name in ("lightning", "lightning.pytorch")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _has_a_bar() -> bool:
+    """Whether a bar can be redrawn: not in a log file."""
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+
+class _Lines(pl.Callback):
+    """A line per epoch, which stays when the bar is gone."""
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        if trainer.is_global_zero:
+            value = trainer.callback_metrics
+            print(
+                f"epoch {trainer.current_epoch:3d}  train/loss {value['train/loss_epoch']:8.3f}  "
+                f"val/loss {value['val/loss']:8.3f}  {SCORE} {value[SCORE]:6.2f} dB",
+                flush=True,
+            )
+
+
+def _objective(recipe: dict) -> Callable[..., torch.Tensor]:
+    section = dict(recipe["objective"])
+    return make_objective(section.pop("name"), **section)
+
+
+def _check_folder(out: Path, recipe: dict, resume: bool) -> None:
+    """Refuse a folder that is no place for this training."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: expected a folder, got a file; choose another --out")
+    old = out / "recipe.yaml"
+    if not resume:
+        if old.exists():
+            raise InputError(
+                f"{out}: expected no training, got one; add --resume, or choose another --out"
+            )
+        return
+    if not old.exists():
+        raise InputError(f"{out}: expected a training to go on with, got none; leave out --resume")
+    before = load_recipe(old)
+    for section, values in recipe.items():
+        # how long and on which machine may change
+        if section not in ("trainer", "early_stopping") and values != before[section]:
+            raise InputError(
+                f"{section}: expected what the training began with, {before[section]}, "
+                f"got {values}; choose another --out"
+            )
+
+
+def _check_room(out: Path, model: torch.nn.Module) -> None:
+    needed = _COPIES * sum(value.nbytes for value in model.state_dict().values())
+    free = shutil.disk_usage(out).free
+    if free < needed:
+        raise CourseError(
+            f"{out}: expected {needed / 1e6:.0f} MB of free space for checkpoints, "
+            f"got {free / 1e6:.0f} MB; make room or choose another --out"
+        )
+
+
+def _write_recipe(path: Path, recipe: dict) -> None:
+    yaml = require_package("yaml", "recipes", "pyyaml")
+    with _replacing(path) as part:
+        part.write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _one_line_errors(out: Path) -> Iterator[None]:
+    """Say what is wrong with the disk."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, CourseError):
+            raise
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        what = "free space" if full else "a folder that can be written"
+        raise CourseError(
+            f"{out}: expected {what}, got: {error}; the checkpoint before this is kept; "
+            "make room or choose another --out, and go on with --resume"
+        ) from error
+
+
+def _logger(name: str, out: Path, resume: bool) -> Any:
+    if name == "none":
+        return False
+    if name == "wandb":
+        require_package("wandb", "trainer.logger: wandb")
+        return pl.loggers.WandbLogger(save_dir=out, name=out.name, resume="allow")
+    require_package("tensorboard", "trainer.logger: tensorboard")
+    return pl.loggers.TensorBoardLogger(save_dir=out, name="", version="tensorboard")
+
+
+def _card(recipe: dict, keeper: Keeper) -> dict[str, Any]:
+    """What the training knows about the model."""
+    on_gpu = torch.cuda.is_available() and recipe["trainer"]["accelerator"] != "cpu"
+    device = torch.cuda.get_device_name(0) if on_gpu else platform.processor() or "CPU"
+    return {
+        "data": {key: recipe["data"][key] for key in recipe["data"] if key != "workers"},
+        "recipe": recipe,
+        "seed": recipe["seed"],
+        "curve": keeper.rows,
+        "best_epoch": keeper.best,
+        "hours": round(keeper.seconds / 3600, 3),
+        "machine": {
+            "torch": torch.__version__,
+            "device": device,
+            "devices": recipe["trainer"]["devices"],
+            "threads": torch.get_num_threads(),
+        },
+    }

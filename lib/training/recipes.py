@@ -1,0 +1,346 @@
+"""Recipes: everything that decides how a training goes, in one YAML file.
+
+A recipe has the sections ``system``, ``data``, ``objective``, ``optimiser``, ``schedule``,
+``trainer`` and ``early_stopping``, and a ``seed``. What it leaves out has the value of
+:data:`DEFAULTS`. Unknown keys and impossible values are errors before anything is computed.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import math
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lib.errors import InputError, require_package
+
+if TYPE_CHECKING:
+    from lib.models.base import Separator
+
+FOLDER = Path(__file__).resolve().parent / "recipes"
+
+# sections with further keys of their own: the arguments of the class or function they name
+OPEN = ("system", "data", "objective")
+DEFAULTS: dict[str, Any] = {
+    "system": {"name": None, "preset": None},
+    "data": {"name": None, "batch_size": 8, "steps_per_epoch": 100, "val_items": 100, "workers": 0},
+    "objective": {"name": None},
+    "optimiser": {"name": "adam", "learning_rate": 1e-3, "weight_decay": 0.0},
+    "schedule": {"name": "constant", "warmup_steps": 0, "factor": 0.5, "patience": 3},
+    "trainer": {
+        "max_epochs": 100,
+        "max_time": None,
+        "gradient_clip_val": 5.0,
+        "accumulate_grad_batches": 1,
+        "precision": "32-true",
+        "accelerator": "auto",
+        "strategy": "auto",
+        "devices": 1,
+        "num_nodes": 1,
+        "logger": "tensorboard",
+    },
+    "early_stopping": {"patience": None},
+    "seed": 0,
+}
+PRESETS = ("paper", "small", "tiny")
+# the classes of lib.data by the names of recipes
+DATASETS = {
+    "two_speakers": "TwoSpeakers",
+    "three_speakers": "ThreeSpeakers",
+    "noisy_speech": "NoisySpeech",
+    "songs": "Songs",
+}
+# what the data module passes itself
+_OWN = ("self", "split", "items", "seed", "sample_rate")
+
+Check = tuple[Callable[[Any], bool], str]
+
+
+def _whole(low: int) -> Check:
+    return lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= low, f"{low} or more"
+
+
+def _number(v: Any) -> bool:
+    return isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v)
+
+
+def _one_of(*values: Any) -> Check:
+    return lambda v: v in values, f"one of {', '.join(map(str, values))}"
+
+
+def _or_none(check: Check) -> Check:
+    return lambda v: v is None or check[0](v), f"{check[1]}, or null"
+
+
+_POSITIVE: Check = (lambda v: _number(v) and v > 0, "a number above 0")
+_NOT_NEGATIVE: Check = (lambda v: _number(v) and v >= 0, "a number, 0 or more")
+_TEXT: Check = (lambda v: isinstance(v, str) and bool(v), "a name")
+_CHECKS: dict[str, Check] = {
+    "system.name": _TEXT,
+    "system.preset": _or_none(_one_of(*PRESETS)),
+    "data.name": _TEXT,
+    "data.batch_size": _whole(1),
+    "data.steps_per_epoch": _whole(1),
+    "data.val_items": _whole(1),
+    "data.workers": _whole(0),
+    "objective.name": _TEXT,
+    "optimiser.name": _one_of("adam", "adamw", "sgd"),
+    "optimiser.learning_rate": _POSITIVE,
+    "optimiser.weight_decay": _NOT_NEGATIVE,
+    "schedule.name": _one_of("constant", "plateau", "cosine"),
+    "schedule.warmup_steps": _whole(0),
+    "schedule.factor": (lambda v: _number(v) and 0 < v < 1, "a number between 0 and 1"),
+    "schedule.patience": _whole(0),
+    "trainer.max_epochs": _whole(1),
+    "trainer.max_time": _or_none((lambda v: max_seconds(v) is not None, "DD:HH:MM:SS in quotes")),
+    "trainer.gradient_clip_val": _or_none(_POSITIVE),
+    "trainer.accumulate_grad_batches": _whole(1),
+    "trainer.precision": _one_of("32-true", "bf16-mixed"),
+    "trainer.accelerator": _one_of("auto", "cpu", "gpu", "cuda", "mps"),
+    "trainer.strategy": _TEXT,
+    "trainer.devices": (lambda v: v == "auto" or _whole(1)[0](v), "a count, or auto"),
+    "trainer.num_nodes": _whole(1),
+    "trainer.logger": _one_of("tensorboard", "wandb", "none"),
+    "early_stopping.patience": _or_none(_whole(1)),
+    "seed": _whole(0),
+}
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come with the course.
+
+    Example:
+        >>> "upit-blstm-small" in recipe_names()
+        True
+    """
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def load_recipe(recipe: str | Path | Mapping, overrides: Iterable[str] | Mapping = ()) -> dict:
+    """Read a recipe, change what the overrides say, complete and check it.
+
+    Args:
+        recipe: name of one that comes with the course, path of a YAML file, or its contents.
+        overrides: ``{"trainer.max_epochs": 3}``; or ``["trainer.max_epochs=3"]`` with YAML values.
+
+    Returns:
+        The sections with all their keys.
+
+    Raises:
+        InputError: naming the key and what it may be.
+
+    Example:
+        >>> recipe = load_recipe("upit-blstm-small", {"seed": 7})
+        >>> recipe["system"]["name"], recipe["seed"]
+        ('UPIT', 7)
+    """
+    given = copy.deepcopy(dict(recipe)) if isinstance(recipe, Mapping) else _read(recipe)
+    if not isinstance(overrides, Mapping):
+        overrides = dict(_assignment(override) for override in overrides)
+    for key, value in overrides.items():
+        section, _, name = key.partition(".")
+        if not name:
+            given[section] = value
+        elif not isinstance(given.setdefault(section, {}), dict):
+            raise InputError(f"{section}: expected a section with keys, got {given[section]!r}")
+        else:
+            given[section][name] = value
+    return _complete(given)
+
+
+def _read(recipe: str | Path) -> dict:
+    path = Path(recipe)
+    if path.suffix not in (".yaml", ".yml"):
+        path = FOLDER / f"{recipe}.yaml"
+        if not path.is_file():
+            raise InputError(
+                f"recipe: expected a YAML file or one of {', '.join(recipe_names())}, "
+                f"got {str(recipe)!r}"
+            )
+    yaml = require_package("yaml", "recipes", "pyyaml")
+    try:
+        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        message = " ".join(str(error).split())
+        raise InputError(f"{path}: expected a recipe in YAML, got: {message}") from error
+    if not isinstance(given, dict):
+        raise InputError(f"{path}: expected sections such as system and data, got {given!r}")
+    return given
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    key, sign, value = text.partition("=")
+    if not sign:
+        raise InputError(f"{text}: expected SECTION.KEY=VALUE")
+    return key, parse_value(value)
+
+
+def parse_value(text: str) -> Any:
+    """Read a value as YAML does, numbers such as ``3e-4`` included.
+
+    Args:
+        text: what stood behind the key.
+
+    Example:
+        >>> parse_value("3e-4"), parse_value("[1, 2]"), parse_value("gpu")
+        (0.0003, [1, 2], 'gpu')
+    """
+    yaml = require_package("yaml", "recipes", "pyyaml")
+    if ":" in text:  # YAML would read 00:00:35:00 as a number in base 60
+        return text
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _complete(given: dict) -> dict:
+    _known(given, DEFAULTS, "recipe")
+    recipe = copy.deepcopy(DEFAULTS)
+    for section, values in given.items():
+        if section == "seed":
+            recipe["seed"] = values
+            continue
+        if not isinstance(values, dict):
+            raise InputError(f"{section}: expected a section with keys, got {values!r}")
+        if section not in OPEN:
+            _known(values, DEFAULTS[section], section)
+        recipe[section].update(values)
+    for key, (fits, expected) in _CHECKS.items():
+        section, _, name = key.partition(".")
+        value = recipe[section][name] if name else recipe[section]
+        if not fits(value):
+            raise InputError(f"{key}: expected {expected}, got {value!r}")
+    _check_system(recipe["system"])
+    _check_data(recipe["data"])
+    _check_objective(recipe["objective"])
+    return recipe
+
+
+def _known(values: Iterable[str], allowed: Iterable[str], where: str) -> None:
+    for key in values:
+        if key not in allowed:
+            raise InputError(f"{where}: expected the keys {', '.join(allowed)}; got {key!r}")
+
+
+def _parameters(function: Callable, left_out: tuple[str, ...] = ()) -> list[str]:
+    return [name for name in inspect.signature(function).parameters if name not in left_out]
+
+
+def _check_system(section: dict) -> None:
+    system = _system(section["name"])
+    allowed = _parameters(system)
+    if section["preset"]:
+        allowed += _parameters(getattr(system, section["preset"]))
+    _known(_extra(section, "system"), allowed, f"system ({section['name']})")
+
+
+def _system(name: str) -> type[Separator]:
+    import lib.models
+    from lib.models.base import Separator
+
+    known = sorted(
+        key
+        for key in lib.models.__all__
+        if isinstance(getattr(lib.models, key), type)
+        and issubclass(getattr(lib.models, key), Separator)
+        and "small" in vars(getattr(lib.models, key))
+    )
+    if name not in known:
+        raise InputError(f"system.name: expected one of {', '.join(known)}, got {name!r}")
+    return getattr(lib.models, name)
+
+
+def dataset_class(name: str) -> type:
+    """The class of a data set.
+
+    Args:
+        name: as in recipes, such as ``two_speakers``.
+
+    Raises:
+        InputError: for an unknown name.
+
+    Example:
+        >>> dataset_class("two_speakers").__name__
+        'TwoSpeakers'
+    """
+    import lib.data
+
+    known = {key: value for key, value in DATASETS.items() if hasattr(lib.data, value)}
+    if name not in known:
+        raise InputError(f"data.name: expected one of {', '.join(known)}, got {name!r}")
+    return getattr(lib.data, known[name])
+
+
+def _check_data(section: dict) -> None:
+    allowed = _parameters(dataset_class(section["name"]), _OWN)
+    _known(_extra(section, "data"), [*DEFAULTS["data"], *allowed], f"data ({section['name']})")
+
+
+def _check_objective(section: dict) -> None:
+    from lib.losses import make_objective
+
+    make_objective(section["name"], **_extra(section, "objective"))
+
+
+def _extra(section: dict, name: str) -> dict:
+    return {key: value for key, value in section.items() if key not in DEFAULTS[name]}
+
+
+def build_model(recipe: dict) -> Separator:
+    """Build the system of a recipe with random weights from its seed.
+
+    Keys of the section that the preset's constructor does not take change its configuration.
+
+    Args:
+        recipe: from :func:`load_recipe`.
+
+    Raises:
+        InputError: if the system refuses its arguments.
+
+    Example:
+        >>> build_model(load_recipe("upit-blstm-small", {"system.hidden": 8})).config["hidden"]
+        8
+    """
+    section = recipe["system"]
+    system, arguments = _system(section["name"]), _extra(section, "system")
+    if section["preset"]:
+        preset = getattr(system, section["preset"])
+        own = {key: arguments.pop(key) for key in _parameters(preset) if key in arguments}
+        with torch.device("meta"):  # the sizes only
+            arguments = preset(**own).config | arguments
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(recipe["seed"])
+            return system(**arguments)
+    except (TypeError, ValueError, RuntimeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"system: {section['name']} refuses {arguments}: {error}") from error
+
+
+def max_seconds(text: Any) -> float | None:
+    """Seconds of ``DD:HH:MM:SS``; None if it is nothing of the kind.
+
+    Args:
+        text: such as ``"00:00:35:00"``.
+
+    Example:
+        >>> max_seconds("00:00:35:00")
+        2100.0
+    """
+    parts = text.split(":") if isinstance(text, str) else []
+    if len(parts) != 4 or not all(part.isdigit() for part in parts):
+        return None
+    days, hours, minutes, seconds = map(int, parts)
+    return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
