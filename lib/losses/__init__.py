@@ -1,6 +1,7 @@
 """Losses: functions of ``(estimate, reference)``, one value per item, lower is better."""
 
 from lib.losses.clustering import active_points, deep_clustering_loss, dominant_source
+from lib.losses.consistency import mixture_consistency_penalty, project_to_mixture
 from lib.losses.objectives import OBJECTIVES, make_objective
 from lib.losses.pit import pairwise, pit
 from lib.losses.spectrogram import (
@@ -12,7 +13,7 @@ from lib.losses.spectrogram import (
     power_loss,
     signal_approximation_loss,
 )
-from lib.losses.waveform import l1_loss, si_snr_loss, snr_loss
+from lib.losses.waveform import l1_loss, multi_resolution_stft_loss, si_snr_loss, snr_loss
 
 __all__ = [
     "OBJECTIVES",
@@ -24,11 +25,14 @@ __all__ = [
     "magnitude_loss",
     "make_objective",
     "mask_approximation_loss",
+    "mixture_consistency_penalty",
+    "multi_resolution_stft_loss",
     "pairwise",
     "phase_sensitive_loss",
     "phase_sensitive_magnitude",
     "pit",
     "power_loss",
+    "project_to_mixture",
     "si_snr_loss",
     "signal_approximation_loss",
     "snr_loss",

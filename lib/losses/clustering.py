@@ -83,8 +83,8 @@ def deep_clustering_loss(
     Raises:
         InputError: if the shapes do not fit.
 
-    Source: J. R. Hershey et al., ICASSP 2016, eq. 1 to 3; weights: Z.-Q. Wang, J. Le Roux and
-    J. R. Hershey, ICASSP 2018, eq. 2. These sum over pairs, where here the mean is taken.
+    Source: J. R. Hershey et al., ICASSP 2016; weights: Z.-Q. Wang, J. Le Roux and
+    J. R. Hershey, ICASSP 2018. These sum over pairs, where here the mean is taken.
 
     Example:
         >>> assignments = torch.eye(2).repeat(1, 3, 1)

@@ -26,10 +26,11 @@ from lib.losses.spectrogram import (
     phase_sensitive_magnitude,
     power_loss,
 )
-from lib.losses.waveform import l1_loss, si_snr_loss, snr_loss
+from lib.losses.waveform import l1_loss, multi_resolution_stft_loss, si_snr_loss, snr_loss
 
 _WAVEFORM_LOSSES: dict[str, Callable[..., torch.Tensor]] = {
     "l1": l1_loss,
+    "multi_resolution_stft": multi_resolution_stft_loss,
     "si_snr": si_snr_loss,
     "snr": snr_loss,
 }
@@ -43,7 +44,7 @@ class Waveform:
     """Compare estimated waveforms with the sources.
 
     Args:
-        loss: ``si_snr``, ``snr`` or ``l1``.
+        loss: ``si_snr``, ``snr``, ``l1`` or ``multi_resolution_stft``.
         permutation: ``none`` compares in order, ``utterance`` in the best order; if not given, the
             latter where the model's sources are of one type (``model.any_order``).
 
@@ -85,7 +86,7 @@ class Spectrogram:
             as first published); if not given, ``utterance`` where ``model.any_order``.
 
     Source: see :mod:`lib.losses.spectrogram`; D. Yu et al., ICASSP 2017 (``frame``); M. Kolbaek et
-    al., TASLP 2017, eq. 15 (``utterance``).
+    al., TASLP 2017 (``utterance``).
 
     Example:
         >>> Spectrogram(target="psm", distance="l2", permutation="utterance").scale
@@ -228,7 +229,7 @@ class Attractor:
         silence_db: points further below the loudest of the mixture form no attractor.
 
     Source: Z. Chen, Y. Luo and N. Mesgarani, "Deep attractor network for single-microphone speaker
-    separation", ICASSP 2017, eq. 1 and 2.
+    separation", ICASSP 2017.
 
     Example:
         >>> Attractor().distance

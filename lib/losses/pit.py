@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 
 from lib.errors import InputError
 
 # from here on the Hungarian algorithm is faster: n! assignments against n^3 steps
 _HUNGARIAN_FROM = 6
+_MOST_ASSIGNMENTS = 4_000_000  # of 10 estimates
 
 
 def pairwise(
@@ -73,8 +76,8 @@ def pit(pairwise: torch.Tensor, method: str | None = None) -> tuple[torch.Tensor
         to each reference.
 
     Raises:
-        InputError: for fewer estimates than references, values that are not finite, or an unknown
-            method.
+        InputError: for fewer estimates than references, losses that are not finite, an unknown
+            method, or an enumeration of more than 10 estimates' assignments.
 
     Source: D. Yu, M. Kolbaek, Z.-H. Tan and J. Jensen, "Permutation invariant training of deep
     models for speaker-independent multi-talker speech separation", ICASSP 2017; on the Hungarian
@@ -93,37 +96,53 @@ def pit(pairwise: torch.Tensor, method: str | None = None) -> tuple[torch.Tensor
         )
     if method not in (None, *_SEARCHES):
         raise InputError(f"method: expected one of {', '.join(_SEARCHES)}, got {method!r}")
-    if not pairwise.isfinite().all():
-        items = (~pairwise.isfinite()).flatten(1).any(1).nonzero().flatten().tolist()
-        raise InputError(f"pairwise: expected finite losses, got NaN or infinity in items {items}")
+    costs = pairwise.detach()
+    if not math.isfinite(costs.sum()):  # the quick look; a sum of finite losses may overflow
+        items = (~costs.isfinite()).flatten(1).any(1).nonzero().flatten().tolist()
+        if items:
+            raise InputError(
+                f"pairwise: expected finite losses, got NaN or infinity in items {items}; "
+                "look at the estimates"
+            )
     if method is None:
         method = "hungarian" if pairwise.shape[1] >= _HUNGARIAN_FROM else "enumeration"
-    permutation = _SEARCHES[method](pairwise.detach())  # (B, R)
-    return pairwise.gather(1, permutation[:, None])[:, 0].mean(1), permutation
+    permutation = _SEARCHES[method](costs)  # (B, R)
+    return pairwise.gather(1, permutation[:, None]).mean((1, 2)), permutation
 
 
 @functools.lru_cache(maxsize=32)
-def _assignments(estimates: int, references: int, device: torch.device) -> torch.Tensor:
-    """Every way to give each reference an estimate of its own: ``(assignments, references)``."""
-    table = list(itertools.permutations(range(estimates), references))
-    return torch.tensor(table, device=device)
+def _assignments(
+    estimates: int, references: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """List every way to give each reference an estimate of its own.
+
+    Returns the assignments ``(P, R)``, and where in an item of E x R losses they stand
+    ``(R * P,)``.
+    """
+    if math.perm(estimates, references) > _MOST_ASSIGNMENTS:
+        raise InputError(
+            f"method: expected 'hungarian' for {estimates} estimates, as enumeration would try "
+            f"{math.perm(estimates, references):.2g} assignments"
+        )
+    table = torch.tensor(list(itertools.permutations(range(estimates), references)))
+    places = table * references + torch.arange(references)
+    return table.to(device), places.T.flatten().to(device)
 
 
-def _enumerate(pairwise: torch.Tensor) -> torch.Tensor:
-    _, estimates, references = pairwise.shape
-    table = _assignments(estimates, references, pairwise.device)  # (P, R)
-    columns = torch.arange(references, device=pairwise.device)
-    totals = pairwise[:, table, columns].sum(-1)  # (B, P)
-    return table[totals.argmin(1)]
+def _enumerate(costs: torch.Tensor) -> torch.Tensor:
+    items, estimates, references = costs.shape
+    table, places = _assignments(estimates, references, costs.device)
+    totals = costs.flatten(1).index_select(1, places).view(items, references, -1).sum(1)  # (B, P)
+    return table.index_select(0, totals.argmin(1))
 
 
-def _hungarian(pairwise: torch.Tensor) -> torch.Tensor:
+def _hungarian(costs: torch.Tensor) -> torch.Tensor:
     from scipy.optimize import linear_sum_assignment
 
-    costs = pairwise.transpose(1, 2).double().cpu().numpy()  # (B, R, E)
-    # references come back in their order, so the columns are the permutation
-    chosen = [linear_sum_assignment(cost)[1] for cost in costs]
-    return torch.tensor(chosen, device=pairwise.device).view(-1, pairwise.shape[2])
+    columns = costs.transpose(1, 2).cpu().double().numpy()  # (B, R, E)
+    # references come back in their order, so the columns chosen are the permutation
+    chosen = np.array([linear_sum_assignment(item)[1] for item in columns], dtype=np.int64)
+    return torch.from_numpy(chosen).view(-1, costs.shape[2]).to(costs.device)
 
 
 _SEARCHES = {"enumeration": _enumerate, "hungarian": _hungarian}

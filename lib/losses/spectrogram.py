@@ -126,9 +126,9 @@ def phase_sensitive_magnitude(
     Raises:
         InputError: if the kind is unknown or a spectrogram is not complex.
 
-    Source: H. Erdogan et al., ICASSP 2015; npsm: M. Kolbaek et al., TASLP 2017, eq. 10; tpsm:
+    Source: H. Erdogan et al., ICASSP 2015; npsm: M. Kolbaek et al., TASLP 2017; tpsm:
     Z.-Q. Wang, J. Le Roux and J. R. Hershey, "Alternative objective functions for deep
-    clustering", ICASSP 2018, eq. 9.
+    clustering", ICASSP 2018.
 
     Example:
         >>> reference, mixture = torch.full((1, 1), 3j), torch.full((1, 1), 2 + 0j)
@@ -206,7 +206,7 @@ def signal_approximation_loss(
         InputError: if the shapes differ or the distance is unknown.
 
     Source: F. Weninger, J. R. Hershey, J. Le Roux and B. Schuller, "Discriminatively trained
-    recurrent neural networks for single-channel speech separation", GlobalSIP 2014, eq. 3.
+    recurrent neural networks for single-channel speech separation", GlobalSIP 2014.
 
     Example:
         >>> mixture = torch.full((5, 4), 4j)
