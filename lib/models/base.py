@@ -1,0 +1,196 @@
+"""The contract of every separator, and the shape that most of them fill.
+
+::
+
+    mixture --> encoder --> masker --> x --> decoder --> estimates
+                   |___________________|
+
+A :class:`Separator` maps a mixture ``(batch, channels, time)`` to estimates ``(batch, sources,
+channels, time)`` of the same length. :class:`EncoderMaskerDecoder` is the pipeline above;
+:class:`SpectrogramSeparator` is that pipeline between an STFT and its inverse.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import nn
+
+from lib.errors import InputError, check_signal
+from lib.stft import STFT
+
+__all__ = ["EncoderMaskerDecoder", "Separator", "SpectrogramSeparator"]
+
+
+class Separator(nn.Module):
+    """What every system declares and does.
+
+    A system's constructor takes JSON values only (numbers, strings, booleans, None, lists), each
+    with a default; :attr:`config` holds them, so that a checkpoint can build the system again.
+
+    Attributes:
+        config: the arguments of the constructor.
+        sample_rate: in Hz, of the mixtures that the system is made for.
+        source_names: what the estimates are, in their order.
+        any_order: whether the sources are of one type, so that their order means nothing (two
+            speakers) and scores must try every assignment.
+        lookahead: how many samples behind an output sample it depends on; None for all of them.
+        receptive_field: how many samples of the mixture an output sample depends on; None for all.
+    """
+
+    config: dict[str, Any]
+    sample_rate: int
+    source_names: tuple[str, ...]
+    any_order: bool = False
+    lookahead: int | None = None
+    receptive_field: int | None = None
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Note the arguments of the constructor in ``config``."""
+        self = super().__new__(cls)
+        bound = inspect.signature(cls.__init__).bind(self, *args, **kwargs)
+        bound.apply_defaults()
+        object.__setattr__(self, "config", dict(list(bound.arguments.items())[1:]))
+        return self
+
+    @property
+    def sources(self) -> int:
+        """How many estimates there are."""
+        return len(self.source_names)
+
+    @property
+    def is_causal(self) -> bool:
+        """Whether the output waits for a bounded number of samples only (see ``lookahead``)."""
+        return self.lookahead is not None
+
+    @classmethod
+    def paper(cls) -> Self:
+        """Build the system in its published size."""
+        raise NotImplementedError
+
+    @classmethod
+    def small(cls) -> Self:
+        """Build the system in the size of the checkpoint that ships."""
+        raise NotImplementedError
+
+    @classmethod
+    def tiny(cls) -> Self:
+        """Build the system in a size that learns something audible in a minute on two cores."""
+        raise NotImplementedError
+
+    def forward(self, mixture: torch.Tensor) -> torch.Tensor:
+        """Separate.
+
+        Args:
+            mixture: ``(batch, channels, time)``, at ``sample_rate``.
+
+        Returns:
+            estimates ``(batch, sources, channels, time)``.
+
+        Raises:
+            InputError: if ``mixture`` is no finite signal of this shape.
+        """
+        raise NotImplementedError
+
+    def calibrate(self, mixtures: Iterable[torch.Tensor]) -> None:
+        """Set what the system takes from data before training starts, such as input statistics.
+
+        Args:
+            mixtures: some training mixtures ``(channels, time)``.
+        """
+
+    def save(self, folder: str | Path, card: dict[str, Any] | None = None) -> None:
+        """Write configuration, weights and model card to a folder.
+
+        See :func:`lib.models.checkpoint.save`.
+        """
+        from lib.models.checkpoint import save
+
+        save(self, folder, card)
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | Path) -> Self:
+        """Load a checkpoint that ships with the course, an official one, or a folder.
+
+        See :func:`lib.models.checkpoint.load`.
+
+        Raises:
+            InputError: if there is none of this name, or it holds another system.
+            DataError: if it is damaged or cannot be fetched.
+        """
+        from lib.models.checkpoint import load
+
+        model = load(name_or_path)
+        if not isinstance(model, cls):
+            raise InputError(
+                f"{name_or_path}: expected a checkpoint of {cls.__name__}, "
+                f"got one of {type(model).__name__}"
+            )
+        return model
+
+
+class EncoderMaskerDecoder(Separator):
+    """Encode the mixture, weight its features once per source, decode each.
+
+    A system sets the modules ``encoder`` (mixture -> features ``(batch, ..., frames)``), ``masker``
+    (features -> masks ``(batch, sources, ..., frames)``) and defines :meth:`decode`.
+    """
+
+    encoder: nn.Module
+    masker: nn.Module
+
+    def decode(self, features: torch.Tensor, length: int) -> torch.Tensor:
+        """Turn features back into waveforms of ``length`` samples."""
+        raise NotImplementedError
+
+    def forward(self, mixture: torch.Tensor) -> torch.Tensor:
+        """Separate. See :meth:`Separator.forward`."""
+        check_signal(mixture, "mixture", ndim=3)
+        features = self.encoder(mixture)  # (B, ..., K)
+        masks = self.masker(features)  # (B, S, ..., K)
+        return self.decode(masks * features[:, None], mixture.shape[-1])  # (B, S, C, T)
+
+
+class SpectrogramSeparator(EncoderMaskerDecoder):
+    """A masker between an STFT and its inverse.
+
+    ``masker`` takes the complex spectrogram ``(batch, channels, freq, frames)`` and returns masks
+    ``(batch, sources, channels or 1, freq, frames)``. The mixture's phase is kept unless the masks
+    are complex.
+
+    Args:
+        stft: the transform.
+        sample_rate: Hz.
+        source_names: what the estimates are.
+        any_order: whether their order means nothing.
+    """
+
+    encoder: STFT
+
+    def __init__(
+        self, stft: STFT, sample_rate: int, source_names: Iterable[str], any_order: bool = False
+    ):
+        super().__init__()
+        self.encoder = stft
+        self.sample_rate = sample_rate
+        self.source_names = tuple(source_names)
+        self.any_order = any_order
+
+    def decode(self, features: torch.Tensor, length: int) -> torch.Tensor:
+        """Invert spectrograms ``(..., freq, frames)``."""
+        return self.encoder.inverse(features, length)
+
+    def magnitudes(self, spectrogram: torch.Tensor) -> torch.Tensor:
+        """Estimate the magnitudes of the sources; what losses on spectrograms compare.
+
+        Args:
+            spectrogram: of the mixture, complex ``(batch, channels, freq, frames)``.
+
+        Returns:
+            ``(batch, sources, channels, freq, frames)``; below zero where a mask is.
+        """
+        return self.masker(spectrogram) * spectrogram.abs()[:, None]

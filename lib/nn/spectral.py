@@ -1,0 +1,73 @@
+"""What a network sees of a spectrogram."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+# the spectrum's power below this share of the mixture's mean counts as silence (-60 dB)
+_FLOOR = 1e-6
+_SMALLEST_SCALE = 1e-3
+
+
+class SpectralFeatures(nn.Module):
+    """Magnitudes of the mixture, compressed and normalised, one vector per frame.
+
+    Channels are averaged in power, so that all channels of a mixture get the same masks. Levels are
+    relative to the mean power of the mixture, which makes a separator indifferent to its input's
+    gain; a causal system cannot know that mean and takes the levels as they come.
+
+    Each frequency is brought to mean 0 and standard deviation 1: those of the mixture at hand with
+    ``per_utterance``, which takes away the colour of voices and microphones that few training
+    persons would teach wrongly; else those of training data, set by :meth:`calibrate`.
+
+    Args:
+        bins: number of frequencies.
+        log: logarithm of the magnitudes; else the magnitudes.
+        relative: levels relative to the mixture's.
+        per_utterance: normalise by the statistics of the mixture at hand.
+
+    Example:
+        >>> features = SpectralFeatures(bins=3)
+        >>> spectrogram = torch.ones(2, 1, 3, 5, dtype=torch.complex64)
+        >>> features(spectrogram).shape
+        torch.Size([2, 5, 3])
+    """
+
+    mean: torch.Tensor
+    scale: torch.Tensor
+
+    def __init__(
+        self, bins: int, log: bool = True, relative: bool = True, per_utterance: bool = False
+    ):
+        super().__init__()
+        self.log, self.relative, self.per_utterance = log, relative, per_utterance
+        if not per_utterance:
+            self.register_buffer("mean", torch.zeros(bins))
+            self.register_buffer("scale", torch.ones(bins))
+
+    def forward(self, spectrogram: torch.Tensor) -> torch.Tensor:
+        """Map a complex spectrogram (B, C, F, K) to features (B, K, F)."""
+        features = self._compress(spectrogram)
+        if self.per_utterance:
+            scale, mean = torch.std_mean(features, 1, correction=0, keepdim=True)
+            return (features - mean) / scale.clamp_min(_SMALLEST_SCALE)
+        return (features - self.mean) / self.scale
+
+    def _compress(self, spectrogram: torch.Tensor) -> torch.Tensor:
+        # in float32 whatever the autocast says: powers leave the range of half precision
+        power = spectrogram.abs().float().square().mean(1).transpose(1, 2)  # (B, K, F)
+        if self.relative:
+            power = power / power.mean((1, 2), keepdim=True).clamp_min(1e-20)
+        return (power + _FLOOR).log() / 2 if self.log else power.sqrt()
+
+    @torch.no_grad()
+    def calibrate(self, spectrograms: Iterable[torch.Tensor]) -> None:
+        """Set mean and scale from spectrograms ``(channels, freq, frames)``."""
+        if self.per_utterance:
+            return
+        frames = torch.cat([self._compress(one[None])[0] for one in spectrograms])  # (frames, F)
+        self.mean.copy_(frames.mean(0))
+        self.scale.copy_(frames.std(0).clamp_min(_SMALLEST_SCALE))
