@@ -1,11 +1,17 @@
 """Systems: one file each, all of them a :class:`Separator`."""
 
 from lib.models.base import EncoderMaskerDecoder, Separator, SpectrogramSeparator
+from lib.models.cdae import CDAE
+from lib.models.deep_karaoke import DeepKaraoke
+from lib.models.deep_rnn import DeepRNN
 from lib.models.open_unmix import OpenUnmix
 from lib.models.upit import UPIT
 
 __all__ = [
+    "CDAE",
     "UPIT",
+    "DeepKaraoke",
+    "DeepRNN",
     "EncoderMaskerDecoder",
     "OpenUnmix",
     "Separator",

@@ -260,7 +260,7 @@ class OpenUnmix(SpectrogramSeparator):
 
         It has one network, for the speech; the noise is what it leaves of the mixture.
         """
-        return cls(**_SPEECH, hidden=256, layers=2)
+        return cls(**_SPEECH, hidden=384, layers=2)
 
     @classmethod
     def tiny(cls) -> Self:
