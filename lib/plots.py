@@ -7,6 +7,8 @@ is shown once, and ``display(figure)`` shows it anywhere.
 from __future__ import annotations
 
 import contextlib
+import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -339,6 +341,92 @@ def bars(
 
 def _pyplot():
     return require_package("matplotlib.pyplot", "figures")
+
+
+class LiveCurve:
+    """A curve that grows in one place while a cell runs.
+
+    Outside notebooks it only keeps the values.
+
+    Args:
+        title: heading of the figure.
+        label: of the vertical axis.
+        steps: how many values will come, if known: the width of the figure's axis.
+        show: draw where there is a notebook.
+
+    Example:
+        >>> curve = LiveCurve("Training", "Loss", steps=2)
+        >>> curve.update(1, 0.5)
+        >>> curve.update(2, 0.25)
+        >>> curve.close()
+        >>> curve.figure().axes[0].get_ylabel(), curve.values
+        ('Loss', [0.5, 0.25])
+    """
+
+    _PAUSE = 10  # drawing takes at most a tenth of the time
+
+    def __init__(
+        self, title: str = "", label: str = "Loss", steps: int | None = None, show: bool = True
+    ):
+        self.title, self.label, self.total = title, label, steps
+        self.steps: list[int] = []
+        self.values: list[float] = []
+        self._display = _notebook_display() if show else None
+        self._handle: Any = None
+        self._next = 0.0
+
+    def update(self, step: int, value: float) -> None:
+        """Add a value, and draw it if the last drawing is long enough ago."""
+        self.steps.append(step)
+        self.values.append(value)
+        if self._display is not None and time.monotonic() >= self._next:
+            self._draw()
+
+    def close(self) -> None:
+        """Draw what came last."""
+        if self._display is not None and self.values:
+            self._draw()
+
+    def _draw(self) -> None:
+        start = time.monotonic()
+        if self._handle is None:
+            self._handle = self._display(self.figure(), display_id=True)
+        else:
+            self._handle.update(self.figure())
+        now = time.monotonic()
+        self._next = now + max(0.3, self._PAUSE * (now - start))
+
+    def figure(self) -> Figure:
+        """Draw the values, and their running mean over a twentieth of them."""
+        with _figure(1, 1, height=2.4, title=self.title) as (figure, (axis,)):
+            values = np.asarray(self.values, dtype=np.float64)
+            axis.plot(self.steps, values, color=COLORS["sky"], linewidth=0.8, label="each step")
+            width = max(1, len(values) // 20)
+            if width > 1:
+                means = np.convolve(values, np.ones(width) / width, mode="valid")
+                axis.plot(
+                    self.steps[width - 1 :],
+                    means,
+                    color=COLORS["blue"],
+                    linewidth=1.6,
+                    label=f"mean of {width} steps",
+                )
+                axis.legend(loc="upper right")
+            axis.set_xlabel("Step")
+            axis.set_ylabel(self.label)
+            if self.total is not None:
+                axis.set_xlim(0, self.total + 1)
+        return figure
+
+
+def _notebook_display() -> Any:
+    """``display`` of IPython in a notebook, else None."""
+    if "ipykernel" not in sys.modules:
+        return None
+    from IPython import get_ipython
+    from IPython.display import display
+
+    return display if hasattr(get_ipython(), "kernel") else None
 
 
 def _settings() -> dict[str, Any]:

@@ -17,8 +17,8 @@ FLOORS = {
     1: ["audio", "fetch", "mixing", "stft", "metrics"],
     2: ["masks", "filterbanks", "losses", "nn"],
     3: ["classical", "models"],
-    4: ["data", "training", "evaluation", "separate"],
-    5: ["widgets", "plots", "quiz", "checks", "published", "results", "cli", "__main__"],
+    4: ["data", "training", "evaluation", "separate", "plots"],
+    5: ["widgets", "quiz", "checks", "published", "results", "cli", "__main__"],
 }
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 FILES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))

@@ -22,6 +22,7 @@ _LAZY = {
     "MixtureData": "data",
     "SeparationTask": "task",
     "train": "engine",
+    "train_live": "live",
 }
 
 __all__ = ["Budget", "budget", "load_recipe", "recipe_names", *_LAZY]

@@ -83,8 +83,11 @@ class MixtureData(pl.LightningDataModule):
             for key in ("batch_size", "steps_per_epoch", "val_items", "workers")
         }
         sizes = {"train": ENDLESS, "val": own.pop("val_items")}
+        arguments = {"train": section | recipe["augment"], "val": section}
         sets = {
-            split: _dataset(system, section, split, items, model.sample_rate, recipe["seed"])
+            split: _dataset(
+                system, arguments[split], split, items, model.sample_rate, recipe["seed"]
+            )
             for split, items in sizes.items()
         }
         names = None if model.any_order else model.source_names

@@ -249,7 +249,18 @@ _PASSED_ON = (
 
 
 def make_trainer(callbacks: list[Any], root: Path, **options: Any) -> Any:
-    """A trainer that leaves checkpoints, samplers and messages to this package."""
+    """A trainer that leaves checkpoints, samplers and messages to this package.
+
+    Args:
+        callbacks: what happens between steps and epochs.
+        root: the folder for what Lightning itself may write.
+        **options: of ``lightning.pytorch.Trainer``.
+
+    Example:
+        >>> with quiet():
+        ...     make_trainer([], Path("."), logger=False, max_epochs=3).max_epochs
+        3
+    """
     return pl.Trainer(
         callbacks=callbacks,
         default_root_dir=root,
@@ -264,7 +275,17 @@ def make_trainer(callbacks: list[Any], root: Path, **options: Any) -> Any:
 
 
 def fit(trainer: Any, task: SeparationTask, data: MixtureData, checkpoint: Path | None) -> None:
-    """Run a trainer; an interrupt comes out as ``KeyboardInterrupt``."""
+    """Run a trainer; an interrupt comes out as ``KeyboardInterrupt``.
+
+    Args:
+        trainer: from :func:`make_trainer`.
+        task: what it trains.
+        data: on which data.
+        checkpoint: where to go on, or None.
+
+    Example:
+        >>> from lib.training.live import train_live  # fits with a trainer of its own
+    """
     handler = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(task, data, ckpt_path=checkpoint, weights_only=True)
@@ -277,7 +298,12 @@ def fit(trainer: Any, task: SeparationTask, data: MixtureData, checkpoint: Path 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Without Lightning's remarks on devices, workers and products."""
+    """Without Lightning's remarks on devices, workers and products.
+
+    Example:
+        >>> with quiet():
+        ...     trainer = make_trainer([], Path("."), logger=False, max_epochs=1)
+    """
     loggers = [logging.getLogger(name) for name in ("lightning", "lightning.pytorch")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

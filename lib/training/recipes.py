@@ -1,7 +1,8 @@
 """Recipes: everything that decides how a training goes, in one YAML file.
 
-A recipe has the sections ``system``, ``data``, ``objective``, ``optimiser``, ``schedule``,
-``trainer`` and ``early_stopping``, and a ``seed``. What it leaves out has the value of
+A recipe has the sections ``system``, ``data``, ``augment`` (options of
+:class:`lib.data.augmentation.Augmentation` for the training mixtures, never for validation),
+``objective``, ``optimiser``, ``schedule``, ``trainer`` and ``early_stopping``, and a ``seed``. What it leaves out has the value of
 :data:`DEFAULTS`. Unknown keys and impossible values are errors before anything is computed.
 """
 
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from lib.data.augmentation import Augmentation
 from lib.errors import InputError, require_package
 
 if TYPE_CHECKING:
@@ -24,10 +26,11 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).resolve().parent / "recipes"
 
 # sections with further keys of their own: the arguments of the class or function they name
-OPEN = ("system", "data", "objective")
+OPEN = ("system", "data", "augment", "objective")
 DEFAULTS: dict[str, Any] = {
     "system": {"name": None, "preset": None},
     "data": {"name": None, "batch_size": 8, "steps_per_epoch": 100, "val_items": 100, "workers": 0},
+    "augment": {},
     "objective": {"name": None},
     "optimiser": {"name": "adam", "learning_rate": 1e-3, "weight_decay": 0.0},
     "schedule": {"name": "constant", "warmup_steps": 0, "factor": 0.5, "patience": 3},
@@ -55,7 +58,7 @@ DATASETS = {
     "songs": "Songs",
 }
 # what the data module passes itself
-_OWN = ("self", "split", "items", "seed", "sample_rate")
+_OWN = ("self", "split", "items", "seed", "sample_rate", "augment")
 
 Check = tuple[Callable[[Any], bool], str]
 
@@ -223,6 +226,7 @@ def _complete(given: dict) -> dict:
             raise InputError(f"{key}: expected {expected}, got {value!r}")
     _check_system(recipe["system"])
     _check_data(recipe["data"])
+    _known(recipe["augment"], Augmentation.OPTIONS, "augment")
     _check_objective(recipe["objective"])
     return recipe
 

@@ -110,7 +110,7 @@ class SeparationTask(pl.LightningModule):
         raise CourseError(
             f"training: expected a finite {what}, got NaN or infinity in epoch "
             f"{self.current_epoch}, step {self.global_step}, at the items {', '.join(names)}; "
-            "the last checkpoint is kept; look at these items or lower the learning rate"
+            "what was saved before stays; look at these items or lower the learning rate"
         )
 
     def on_validation_epoch_start(self) -> None:
