@@ -6,92 +6,30 @@ although the clips are stored with a lossy codec.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 
-from lib.data.catalogue import SPLITS, choose, clips, load
-from lib.data.signals import STEMS, noise_kinds, song, stretch
-from lib.errors import InputError, check_rate
-from lib.mixing import level_db, mix_at_snr
+from lib.data.augmentation import Augmentation, Noises, level
+from lib.data.catalogue import choose, clips, load
+from lib.data.items import Item, Mixtures, check_range, check_seconds, fit
+from lib.data.signals import STEMS, stretch
+from lib.errors import DataError, InputError
+from lib.mixing import mix_at_snr
 
-LARGEST_PEAK = 0.9
 
+class PackSpeech:
+    """The utterances of a split of the pack; each speaker is drawn equally often.
 
-class Item(NamedTuple):
-    """A mixture ``(channels, time)`` and its sources ``(sources, channels, time)``.
+    Args:
+        split: ``train``, ``val`` or ``test``.
 
-    ``sample_rate`` is in Hz; ``name`` says split and index; ``meta`` says what was drawn.
+    Example:
+        >>> PackSpeech("val").speakers[:2]
+        ['f07', 'f08']
     """
-
-    mixture: torch.Tensor
-    sources: torch.Tensor
-    sample_rate: int
-    name: str
-    meta: dict[str, Any]
-
-
-class _Mixtures:
-    """What the data sets share: length, bounds, draws."""
-
-    source_names: tuple[str, ...]
-
-    def __init__(self, split: str, items: int, seed: int, sample_rate: int):
-        self.split = choose(split, SPLITS, "split")
-        if items < 1:
-            raise InputError(f"items: expected at least 1, got {items}")
-        if seed < 0:
-            raise InputError(f"seed: expected 0 or more, got {seed}")
-        self.items, self.seed, self.sample_rate = items, seed, check_rate(sample_rate)
-
-    def __len__(self) -> int:
-        return self.items
-
-    def __iter__(self) -> Iterator[Item]:
-        return (self[index] for index in range(len(self)))
-
-    def _index(self, index: int) -> int:
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"index: expected 0 to {len(self) - 1}, got {index}")
-        return index % len(self)
-
-    def _draw(self, index: int) -> np.random.Generator:
-        return np.random.default_rng([self.seed, index])
-
-    def _item(self, sources: torch.Tensor, index: int, meta: dict[str, Any]) -> Item:
-        """Sum the sources, after one gain for all where a peak would pass 0.9."""
-        peak = max(float(sources.abs().max()), float(sources.sum(0).abs().max()))
-        gain = min(1.0, LARGEST_PEAK / peak)
-        sources = sources * gain
-        name = f"{self.split}-{index:04d}"
-        meta = meta | {"gain": gain}
-        return Item(sources.sum(0), sources, self.sample_rate, name, meta)
-
-
-def _range(values: float | tuple[float, float], name: str) -> tuple[float, float]:
-    ends = values if isinstance(values, (tuple, list)) else (values, values)
-    if not (len(ends) == 2 and np.isfinite(ends).all() and ends[0] <= ends[1]):
-        raise InputError(f"{name}: expected a number, or (low, high) in dB, got {values}")
-    return float(ends[0]), float(ends[1])
-
-
-def _seconds(seconds: float | None) -> float | None:
-    if seconds is not None and not 0 < seconds < np.inf:
-        raise InputError(f"seconds: expected a positive number or None, got {seconds}")
-    return seconds
-
-
-def _fit(waveform: torch.Tensor, length: int, position: float) -> torch.Tensor:
-    """Cut out ``length`` samples, or pad with zeros behind."""
-    if waveform.shape[-1] < length:
-        return torch.nn.functional.pad(waveform, (0, length - waveform.shape[-1]))
-    return stretch(waveform, length, position, "an utterance")
-
-
-class _Utterances:
-    """The utterances of a split by speaker, so that each speaker is drawn equally often."""
 
     def __init__(self, split: str):
         table = clips("speech", split)
@@ -101,16 +39,27 @@ class _Utterances:
         }
         self.speakers = list(self.by_speaker)
 
-    def draw(self, draw: np.random.Generator, count: int) -> list[tuple[str, dict]]:
-        """``count`` different speakers and an utterance of each."""
+    def draw(self, draw: np.random.Generator, count: int) -> list[tuple[str, dict[str, Any]]]:
+        """``count`` different speakers and an utterance of each: ``(speaker, row)``."""
+        if count > len(self.speakers):
+            raise DataError(
+                f"speakers: expected at least {count} for mixtures of {count}, got "
+                f"{len(self.speakers)}; take fewer speakers, another split or a larger corpus"
+            )
         places = draw.choice(len(self.speakers), size=count, replace=False)
         names = [self.speakers[place] for place in places]
         rows = [self.by_speaker[name] for name in names]
         return [(n, r[int(draw.integers(len(r)))]) for n, r in zip(names, rows, strict=True)]
 
+    def load(
+        self, row: dict[str, Any], sample_rate: int, position: float, seconds: float | None
+    ) -> torch.Tensor:
+        """The utterance of a row, ``(1, time)``; a long one may be cut to what is needed."""
+        return load(row["clip"], sample_rate)[0]
 
-class TwoSpeakers(_Mixtures):
-    """Two different speakers at once, in the manner of WSJ0-2mix.
+
+class Speakers(Mixtures):
+    """Several different speakers at once, in the manner of WSJ0-2mix; the base of the two below.
 
     Args:
         split: ``train``, ``val`` or ``test``: the speakers of the splits derive from different
@@ -119,27 +68,30 @@ class TwoSpeakers(_Mixtures):
         seed: of the draws; item ``i`` depends on ``(seed, i)`` only.
         sample_rate: Hz.
         seconds: length of each item (utterances are cut, or padded with zeros); None keeps theirs.
-        snr_range_db: the level of the first over the second is drawn uniformly from it; levels are
+        snr_range_db: the level of the first over each other is drawn uniformly from it; levels are
             mean power over what is kept of each utterance.
-        length: without ``seconds``: ``"min"`` cuts to the shorter utterance, ``"max"`` pads to the
-            longer.
+        length: without ``seconds``: ``"min"`` cuts to the shortest utterance, ``"max"`` pads to the
+            longest.
+        augment: options of :class:`~lib.data.augmentation.Augmentation`, all off by default:
+            ``speed_range``, ``max_offset``, ``reverb``, ``noise_snr_db``, ``noise_kinds``,
+            ``gain_range_db``.
 
-    Items have one channel and two sources; ``meta`` holds ``speakers``, ``sexes``, ``clips``,
-    ``texts``, ``snr_db`` and ``gain``.
+    Items have one channel and one source per speaker; ``meta`` holds ``speakers``, ``sexes``,
+    ``clips``, ``texts``, ``snr_db`` (a list for more than two) and ``gain``, and what the options
+    drew. The mixture is the sum of the sources, unless noise was added or they are asked for dry.
 
     Raises:
-        InputError: for an unknown split or length mode, or bad numbers.
+        InputError: for an unknown split, length mode or option, or bad numbers.
+        DataError: if the split has too few speakers.
 
-    Source: Hershey, Chen, Le Roux, Watanabe 2016, Deep clustering (WSJ0-2mix: speakers up to 5 dB
-        apart).
+    Source: Hershey, Chen, Le Roux, Watanabe 2016, Deep clustering (WSJ0-2mix and WSJ0-3mix).
 
     Example:
-        >>> item = TwoSpeakers("test", items=3, seconds=1.0)[0]
-        >>> item.sources.shape, bool((item.mixture == item.sources.sum(0)).all())
-        (torch.Size([2, 1, 8000]), True)
+        >>> class FourSpeakers(Speakers):
+        ...     source_names = ("speaker_1", "speaker_2", "speaker_3", "speaker_4")
+        >>> FourSpeakers("test", items=3, seconds=1.0)[0].sources.shape
+        torch.Size([4, 1, 8000])
     """
-
-    source_names = ("speaker_1", "speaker_2")
 
     def __init__(
         self,
@@ -150,45 +102,89 @@ class TwoSpeakers(_Mixtures):
         seconds: float | None = None,
         snr_range_db: float | tuple[float, float] = (-5.0, 5.0),
         length: str = "min",
+        **augment: Any,
     ):
         super().__init__(split, items, seed, sample_rate)
-        self.seconds = _seconds(seconds)
-        self.snr_range_db = _range(snr_range_db, "snr_range_db")
+        self.seconds = check_seconds(seconds)
+        self.snr_range_db = check_range(snr_range_db, "snr_range_db")
         self.length = choose(length, ("min", "max"), "length")
-        self._utterances = _Utterances(split)
+        self.augmentation = Augmentation(split, self.sample_rate, **augment)
+        self.count = len(self.source_names)
+        if self.augmentation.reverb and self.count > 2:
+            raise InputError(
+                f"reverb: expected at most two speakers, as the pack's rooms have, got {self.count}"
+            )
+        self._utterances = PackSpeech(split)
 
     def __getitem__(self, index: int) -> Item:
         """Mixture number ``index``."""
-        index = self._index(index)
-        draw = self._draw(index)
-        drawn = self._utterances.draw(draw, 2)
-        snr_db = float(draw.uniform(*self.snr_range_db))
-        positions = draw.random(2)
-        waveforms = [load(row["clip"], self.sample_rate)[0] for _, row in drawn]
-        lengths = [waveform.shape[-1] for waveform in waveforms]
+        index, augmentation = self._index(index), self.augmentation
+        draw, own = self._draw(index), partial(self._draw, index)
+        drawn = self._utterances.draw(draw, self.count)
+        snr_db = [float(draw.uniform(*self.snr_range_db)) for _ in range(self.count - 1)]
+        positions = [float(position) for position in draw.random(self.count)]
+        extra: dict[str, Any] = {}
+        voices = [
+            self._utterances.load(row, self.sample_rate, position, self.seconds)
+            for (_, row), position in zip(drawn, positions, strict=True)
+        ]
+        voices = augmentation.voices(voices, own, extra)  # S x (1 or heard and dry, T)
+        lengths = [voice.shape[-1] for voice in voices]
         if self.seconds is not None:
             total = round(self.seconds * self.sample_rate)
+            offsets = augmentation.offsets(self.count, total // 2, own, extra)
         else:
-            total = min(lengths) if self.length == "min" else max(lengths)
+            offsets = augmentation.offsets(self.count, min(lengths) // 2, own, extra)
+            ends = [offset + length for offset, length in zip(offsets, lengths, strict=True)]
+            total = min(ends) if self.length == "min" else max(ends)
         kept = [
-            stretch(w, min(w.shape[-1], total), float(p), "an utterance")
-            for w, p in zip(waveforms, positions, strict=True)
+            stretch(v, min(v.shape[-1], total - o), p, "an utterance")
+            for v, o, p in zip(voices, offsets, positions, strict=True)
         ]
         # levels are taken before padding: silence behind must not make a short utterance louder
-        gain = 10 ** ((level_db(kept[0]) - level_db(kept[1]) - snr_db) / 20)
-        kept[1] = kept[1] * gain
-        sources = torch.stack([_fit(waveform, total, 0.0) for waveform in kept])
+        first = level(kept[0][:1])
+        for place, difference in enumerate(snr_db, start=1):
+            kept[place] = kept[place] * 10 ** ((first - level(kept[place][:1]) - difference) / 20)
+        sources = torch.stack([fit(v, total, 0.0, o) for v, o in zip(kept, offsets, strict=True)])
+        noise = augmentation.noise([float(level(v[:1])) for v in kept], total, own, extra)
+        mixture = None
+        if noise is not None or sources.shape[1] > 1:
+            mixture = sources[:, :1].sum(0) + (0.0 if noise is None else noise)
         meta = {
             "speakers": [name for name, _ in drawn],
             "sexes": "".join(row["sex"] for _, row in drawn),
             "clips": [row["clip"] for _, row in drawn],
             "texts": [row["text"] for _, row in drawn],
-            "snr_db": snr_db,
+            "snr_db": snr_db[0] if self.count == 2 else snr_db,
         }
-        return self._item(sources, index, meta)
+        gain = augmentation.gain(own)
+        return self._item(sources[:, -1:], index, meta | extra, mixture, gain)
 
 
-class NoisySpeech(_Mixtures):
+class TwoSpeakers(Speakers):
+    """Two different speakers at once; arguments and items as of :class:`Speakers`.
+
+    Example:
+        >>> item = TwoSpeakers("test", items=3, seconds=1.0)[0]
+        >>> item.sources.shape, bool((item.mixture == item.sources.sum(0)).all())
+        (torch.Size([2, 1, 8000]), True)
+    """
+
+    source_names = ("speaker_1", "speaker_2")
+
+
+class ThreeSpeakers(Speakers):
+    """Three different speakers at once; arguments and items as of :class:`Speakers`.
+
+    Example:
+        >>> ThreeSpeakers("test", items=3, seconds=1.0)[0].sources.shape
+        torch.Size([3, 1, 8000])
+    """
+
+    source_names = ("speaker_1", "speaker_2", "speaker_3")
+
+
+class NoisySpeech(Mixtures):
     """One speaker in noise at a chosen SNR.
 
     Args:
@@ -200,12 +196,15 @@ class NoisySpeech(_Mixtures):
         kinds: kinds of noise, taken in turn; all if None.
         seconds: length of each item, at most that of the noise (10 s in ``test``); None keeps the
             utterance's.
+        augment: ``speed_range``, ``reverb`` (of the speech, not of the noise) and
+            ``gain_range_db`` of :class:`~lib.data.augmentation.Augmentation`, all off by default.
 
     Items have one channel and two sources, speech and noise; ``meta`` holds ``speaker``, ``sex``,
-    ``clip``, ``text``, ``noise``, ``stationary``, ``snr_db`` and ``gain``.
+    ``clip``, ``text``, ``noise``, ``stationary``, ``snr_db`` and ``gain``, and what the options
+    drew. The mixture is the sum of the sources, unless reverberant speech is asked for dry.
 
     Raises:
-        InputError: for an unknown split or kind, or bad numbers.
+        InputError: for an unknown split, kind or option, or bad numbers.
 
     Example:
         >>> item = NoisySpeech("test", items=4, snr_db=0.0, kinds=["rain"], seconds=2.0)[1]
@@ -224,79 +223,166 @@ class NoisySpeech(_Mixtures):
         snr_db: float | tuple[float, float] = 0.0,
         kinds: list[str] | None = None,
         seconds: float | None = None,
+        **augment: Any,
     ):
         super().__init__(split, items, seed, sample_rate)
-        self.snr_db = _range(snr_db, "snr_db")
-        if isinstance(kinds, str):
-            raise InputError(f"kinds: expected a list, got the string {kinds!r}; write [{kinds!r}]")
-        known = noise_kinds()
-        self.kinds = known if kinds is None else [choose(kind, known, "kinds") for kind in kinds]
-        if not self.kinds:
-            raise InputError("kinds: expected at least one kind of noise, got an empty list")
-        self.seconds = _seconds(seconds)
-        self._utterances = _Utterances(split)
-        table = clips("noise", split)
-        self._noises = {k: table[table["noise"] == k]["clip"].tolist() for k in self.kinds}
-        self._stationary = set(noise_kinds(stationary=True))
-        longest = float(table["duration_s"].min())
-        if seconds is not None and seconds > longest:
-            raise InputError(f"seconds: expected at most the noise's {longest} s, got {seconds}")
+        self.snr_db = check_range(snr_db, "snr_db")
+        self.seconds = check_seconds(seconds)
+        self._noises = Noises(split, kinds)
+        self.kinds = self._noises.kinds
+        if seconds is not None and seconds > self._noises.seconds:
+            raise InputError(
+                f"seconds: expected at most the noise's {self._noises.seconds} s, got {seconds}"
+            )
+        for name in augment:
+            choose(name, ("speed_range", "reverb", "gain_range_db"), "option")
+        self.augmentation = Augmentation(split, self.sample_rate, **augment)
+        self._utterances = PackSpeech(split)
 
     def __getitem__(self, index: int) -> Item:
         """Mixture number ``index``."""
-        index = self._index(index)
-        draw = self._draw(index)
+        index, augmentation = self._index(index), self.augmentation
+        draw, own = self._draw(index), partial(self._draw, index)
         ((speaker, row),) = self._utterances.draw(draw, 1)
         kind = self.kinds[index % len(self.kinds)]
         snr_db = float(draw.uniform(*self.snr_db))
         positions = [float(value) for value in draw.random(2)]
-        names = self._noises[kind]
+        names = self._noises.by_kind[kind]
         clip = names[int(draw.integers(len(names)))]
-        speech, _ = load(row["clip"], self.sample_rate)
+        extra: dict[str, Any] = {}
+        voice = self._utterances.load(row, self.sample_rate, positions[0], self.seconds)
+        (voice,) = augmentation.voices([voice], own, extra)  # (1 or heard and dry, T)
         if self.seconds is not None:
-            speech = _fit(speech, round(self.seconds * self.sample_rate), positions[0])
+            voice = fit(voice, round(self.seconds * self.sample_rate), positions[0])
         background, _ = load(clip, self.sample_rate)
-        background = stretch(background, speech.shape[-1], positions[1], f"noise {kind}")
-        mixed = mix_at_snr(speech, background, snr_db)
+        background = stretch(background, voice.shape[-1], positions[1], f"noise {kind}")
+        mixed = mix_at_snr(voice[:1], background, snr_db)
         meta = {
             "speaker": speaker,
             "sex": row["sex"],
             "clip": row["clip"],
             "text": row["text"],
             "noise": kind,
-            "stationary": kind in self._stationary,
+            "stationary": kind in self._noises.stationary,
             "snr_db": snr_db,
         }
-        return self._item(torch.stack([mixed.target, mixed.interference]), index, meta)
+        sources = torch.stack([voice[-1:], mixed.interference])
+        mixture = mixed.mixture if voice.shape[0] > 1 else None
+        gain = augmentation.gain(own)
+        return self._item(sources, index, meta | extra, mixture, gain)
 
 
-class Songs(_Mixtures):
-    """The songs of a split: stereo at 44.1 kHz, four sources.
+class Songs(Mixtures):
+    """The songs of a split, stereo, four sources: whole, or excerpts drawn and remixed to train on.
 
     Args:
         split: ``train`` (8 songs), ``val`` (2) or ``test`` (2).
         seconds: length of the excerpt; the whole song if None.
         start: seconds to skip.
+        items: how many excerpts to draw, each of a random song at a random place after ``start``;
+            None takes each song once, at ``start``.
+        seed: of the draws; item ``i`` depends on ``(seed, i)`` only.
+        sample_rate: Hz.
+        target: one of the stems: sources are it and all others together; None keeps the four.
+        mono: average the channels.
+        remix: with ``items``: each stem is drawn from a song of its own.
+        gain_range_db: each stem gets a gain drawn from (low, high).
+        swap: left and right of each stem are exchanged, or not, at random.
+        flip: the sign of each stem is changed, or not, at random.
 
     Raises:
-        InputError: for an unknown split, or a stretch that a song does not have.
+        InputError: for an unknown split or target, bad numbers, or a stretch that a song lacks.
+
+    Source: Uhlich et al. 2017, Improving music source separation based on deep neural networks
+        through data augmentation and network blending (gains, swaps, remixes).
 
     Example:
         >>> Songs("test", seconds=1.0)[0].sources.shape
         torch.Size([4, 2, 44100])
+        >>> drawn = Songs("train", 1.0, items=5, sample_rate=16000, target="vocals", mono=True)
+        >>> drawn.source_names, drawn[0].sources.shape
+        (('vocals', 'accompaniment'), torch.Size([2, 1, 16000]))
     """
 
     source_names = STEMS
 
-    def __init__(self, split: str = "test", seconds: float | None = None, start: float = 0.0):
-        self.seconds, self.start = _seconds(seconds), start
-        table = clips("song", split).drop_duplicates("song")
-        self._names = table["song"].tolist()
-        super().__init__(split, len(self._names), 0, int(table["sample_rate"].iloc[0]))
+    def __init__(
+        self,
+        split: str = "test",
+        seconds: float | None = None,
+        start: float = 0.0,
+        items: int | None = None,
+        seed: int = 0,
+        sample_rate: int = 44100,
+        target: str | None = None,
+        mono: bool = False,
+        remix: bool = False,
+        gain_range_db: float | tuple[float, float] = 0.0,
+        swap: bool = False,
+        flip: bool = False,
+    ):
+        table = clips("song", split)
+        self._songs = table["song"].drop_duplicates().tolist()
+        self._clips = {(row.song, row.stem): row.clip for row in table.itertuples()}
+        self._seconds = table.groupby("song")["duration_s"].min()
+        super().__init__(split, len(self._songs) if items is None else items, seed, sample_rate)
+        self.seconds, self.start = check_seconds(seconds), start
+        self.drawn = items is not None
+        if remix and not self.drawn:
+            raise InputError("remix: expected a number of items beside it, got items=None")
+        if self.drawn and seconds is None:
+            raise InputError("seconds: expected the length of the excerpts to draw, got None")
+        if start < 0 or start + (seconds or 1 / sample_rate) > self._seconds.min():
+            raise InputError(
+                f"start and seconds: expected a stretch within the {self._seconds.min():.2f} s of "
+                f"the shortest song, got start {start} and seconds {seconds}"
+            )
+        self.target = target
+        if target is not None:
+            rest = "accompaniment" if target == "vocals" else "rest"
+            self.source_names = (choose(target, STEMS, "target"), rest)
+        self.mono, self.remix, self.swap, self.flip = mono, remix, swap, flip
+        self.gain_range_db = check_range(gain_range_db, "gain_range_db")
+
+    def _excerpt(self, name: str, stem: str, position: float) -> torch.Tensor:
+        """``seconds`` of a stem at ``position`` between ``start`` and its last place."""
+        waveform = load(self._clips[name, stem], self.sample_rate)[0]
+        waveform = waveform[:, round(self.start * self.sample_rate) :]
+        if self.seconds is None:
+            return waveform
+        length = round(self.seconds * self.sample_rate)
+        return stretch(waveform, length, position, f"{name}, {stem}")
 
     def __getitem__(self, index: int) -> Item:
-        """Song number ``index``."""
+        """Song or excerpt number ``index``."""
         index = self._index(index)
-        excerpt = song(self._names[index], seconds=self.seconds, start=self.start)
-        sources = torch.stack([excerpt.stems[stem] for stem in STEMS])
-        return self._item(sources, index, {"song": excerpt.name})
+        names, positions = [self._songs[index % len(self._songs)]] * len(STEMS), [0.0] * len(STEMS)
+        if self.drawn:
+            draw = self._draw(index)
+            names = [self._songs[place] for place in draw.integers(len(self._songs), size=4)]
+            positions = [float(position) for position in draw.random(4)]
+            if not self.remix:
+                names, positions = names[:1] * 4, positions[:1] * 4
+        # a stream per option
+        gains = 10 ** (self._draw(index, 1).uniform(*self.gain_range_db, 4) / 20)
+        swaps, flips = self._draw(index, 2).random(4) < 0.5, self._draw(index, 3).random(4) < 0.5
+        stems = []
+        for place, stem in enumerate(STEMS):
+            waveform = self._excerpt(names[place], stem, positions[place])
+            if self.swap and swaps[place]:
+                waveform = waveform.flip(0)
+            gain = gains[place] * (-1.0 if self.flip and flips[place] else 1.0)
+            stems.append(waveform * gain)
+        length = min(stem.shape[-1] for stem in stems)
+        sources = torch.stack([stem[:, :length] for stem in stems])
+        if self.mono:
+            sources = sources.mean(1, keepdim=True)
+        if self.target is not None:
+            chosen = torch.tensor([stem == self.target for stem in STEMS])
+            sources = torch.stack([sources[chosen].sum(0), sources[~chosen].sum(0)])
+        meta: dict[str, Any] = {"song": names[0]}
+        if self.drawn:
+            meta["start"] = positions[0]
+        if self.remix:
+            meta = {"songs": dict(zip(STEMS, names, strict=True))}
+        return self._item(sources, index, meta)
