@@ -142,8 +142,8 @@ class Augmentation:
         split: whose rooms and noises to take.
         sample_rate: Hz.
         speed_range: each utterance is played at a speed drawn from (low, high), say 0.95 to 1.05.
-        equaliser_db: each utterance is coloured by a random smooth equaliser, six gains from a normal
-            distribution of this standard deviation.
+        equaliser_db: each utterance is coloured by a random smooth equaliser: six gains drawn from
+            a normal distribution of this standard deviation.
         max_offset: seconds; each speaker starts up to so much later than the first to speak, but
             at most half of the item (or of the shorter utterance) later. Speakers then overlap
             partially.
