@@ -3,7 +3,8 @@
 A recipe has the sections ``system``, ``data``, ``augment`` (options of
 :class:`lib.data.augmentation.Augmentation` for the training mixtures, never for validation),
 ``objective``, ``optimiser``, ``schedule``, ``trainer`` and ``early_stopping``, and a ``seed``.
-What it leaves out has the value of :data:`DEFAULTS`. Unknown keys and impossible values are errors before anything is computed.
+What it leaves out has the value of :data:`DEFAULTS`. Unknown keys and impossible values are errors
+before anything is computed.
 """
 
 from __future__ import annotations
