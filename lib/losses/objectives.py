@@ -114,6 +114,7 @@ class Spectrogram:
         self, model: nn.Module, mixture: torch.Tensor, sources: torch.Tensor
     ) -> torch.Tensor:
         """Return the loss ``(batch,)`` of mixture (B, C, T) and sources (B, S, C, T)."""
+        _require(model, "magnitudes")
         spectrogram = model.encoder(mixture)  # (B, C, F, K)
         magnitudes = model.magnitudes(spectrogram)  # (B, S, C, F, K)
         permutation = _permutation(self.permutation, model)
@@ -170,6 +171,7 @@ class Mask:
         self, model: nn.Module, mixture: torch.Tensor, sources: torch.Tensor
     ) -> torch.Tensor:
         """Return the loss ``(batch,)`` of mixture (B, C, T) and sources (B, S, C, T)."""
+        _require(model, "masker")
         spectrogram = model.encoder(mixture)  # (B, C, F, K)
         clip = {"clip": self.clip} if self.target in ("am", "psm", "npsm") else {}
         ideal = masks.OracleMask.KINDS[self.target](
@@ -204,6 +206,7 @@ class DeepClustering:
         self, model: nn.Module, mixture: torch.Tensor, sources: torch.Tensor
     ) -> torch.Tensor:
         """Return the loss ``(batch,)`` of mixture (B, C, T) and sources (B, S, C, T)."""
+        _require(model, "embeddings")
         spectrogram = model.encoder(mixture)  # (B, C, F, K)
         embeddings = model.embeddings(spectrogram)  # (B, N, D)
         return self.compare(embeddings, spectrogram, model.encoder(sources))
@@ -247,6 +250,7 @@ class Attractor:
         self, model: nn.Module, mixture: torch.Tensor, sources: torch.Tensor
     ) -> torch.Tensor:
         """Return the loss ``(batch,)`` of mixture (B, C, T) and sources (B, S, C, T)."""
+        _require(model, "attractor_magnitudes")
         spectrogram, references = model.encoder(mixture), model.encoder(sources)
         active = active_points(spectrogram, self.silence_db)[..., None]
         assignments = dominant_source(references) * active  # (B, N, S)
@@ -294,6 +298,7 @@ class Chimera:
         self, model: nn.Module, mixture: torch.Tensor, sources: torch.Tensor
     ) -> torch.Tensor:
         """Return the loss ``(batch,)`` of mixture (B, C, T) and sources (B, S, C, T)."""
+        _require(model, "heads")
         spectrogram, references = model.encoder(mixture), model.encoder(sources)
         embeddings, magnitudes = model.heads(spectrogram)
         permutation = _permutation(self.permutation, model)
@@ -341,6 +346,14 @@ def _choose(value: Any, allowed: Any, name: str) -> Any:
         known = ", ".join(one for one in allowed if one is not None)
         raise InputError(f"{name}: expected one of {known}; got {value!r}")
     return value
+
+
+def _require(model: nn.Module, method: str) -> None:
+    if not hasattr(model, method):
+        raise InputError(
+            f"objective: {type(model).__name__} has no {method}(), which this objective compares; "
+            "take another, such as waveform"
+        )
 
 
 def _permutation(permutation: str | None, model: nn.Module) -> str:

@@ -132,7 +132,8 @@ def _assignments(
 def _enumerate(costs: torch.Tensor) -> torch.Tensor:
     items, estimates, references = costs.shape
     table, places = _assignments(estimates, references, costs.device)
-    totals = costs.flatten(1).index_select(1, places).view(items, references, -1).sum(1)  # (B, P)
+    chosen = costs.flatten(1).index_select(1, places)  # (B, R * P)
+    totals = chosen.view(items, references, len(table)).sum(1)  # (B, P)
     return table.index_select(0, totals.argmin(1))
 
 

@@ -8,7 +8,6 @@ one.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 import torch
@@ -175,19 +174,15 @@ def multi_resolution_stft_loss(
             f"{len(n_fft)}, {len(hop_length)}, {len(window_length)}"
         )
     losses = []
-    for sizes in zip(n_fft, hop_length, window_length, strict=True):
-        spectrograms = _stft(*sizes)(torch.stack([estimate, reference]))  # (2, ..., F, K)
+    for size, hop, length in zip(n_fft, hop_length, window_length, strict=True):
+        stft = STFT(size, hop, make_window("hann", length))
+        spectrograms = stft(torch.stack([estimate, reference]))  # (2, ..., F, K)
         power = spectrograms.real.square() + spectrograms.imag.square()
         ours, truth = power.clamp_min(_SMALLEST_POWER).sqrt()
         error = torch.linalg.vector_norm(truth - ours, dim=(-2, -1))
         convergence = error / torch.linalg.vector_norm(truth, dim=(-2, -1))
         losses.append(convergence + (truth.log() - ours.log()).abs().mean((-2, -1)))
     return torch.stack(losses).mean(0)
-
-
-@functools.lru_cache(maxsize=32)
-def _stft(n_fft: int, hop_length: int, window_length: int) -> STFT:
-    return STFT(n_fft, hop_length, make_window("hann", window_length))
 
 
 def _direction(
