@@ -14,8 +14,9 @@ import torch
 
 from lib.data.augmentation import Augmentation, Noises, level
 from lib.data.catalogue import choose, clips, load
+from lib.data.folders import FolderSpeech, FSDDSpeech, LibriSpeechSpeech
 from lib.data.items import Item, Mixtures, check_range, check_seconds, fit
-from lib.data.signals import STEMS, stretch
+from lib.data.signals import stretch
 from lib.errors import DataError, InputError
 from lib.mixing import mix_at_snr
 
@@ -41,11 +42,6 @@ class PackSpeech:
 
     def draw(self, draw: np.random.Generator, count: int) -> list[tuple[str, dict[str, Any]]]:
         """``count`` different speakers and an utterance of each: ``(speaker, row)``."""
-        if count > len(self.speakers):
-            raise DataError(
-                f"speakers: expected at least {count} for mixtures of {count}, got "
-                f"{len(self.speakers)}; take fewer speakers, another split or a larger corpus"
-            )
         places = draw.choice(len(self.speakers), size=count, replace=False)
         names = [self.speakers[place] for place in places]
         rows = [self.by_speaker[name] for name in names]
@@ -56,6 +52,45 @@ class PackSpeech:
     ) -> torch.Tensor:
         """The utterance of a row, ``(1, time)``; a long one may be cut to what is needed."""
         return load(row["clip"], sample_rate)[0]
+
+
+SPEECH: dict[str, Any] = {
+    "folders": FolderSpeech,
+    "librispeech": LibriSpeechSpeech,
+    "fsdd": FSDDSpeech,
+}
+
+
+def speech_of(split: str, corpus: str, folder: str | None, speakers: int) -> Any:
+    """The utterances to mix: those of the pack, or of a folder.
+
+    Args:
+        split: ``train``, ``val`` or ``test``.
+        corpus: ``pack``, ``folders`` (one per speaker), ``librispeech`` or ``fsdd``.
+        folder: of the corpus; None for the pack.
+        speakers: how many an item needs.
+
+    Raises:
+        InputError: for an unknown corpus, or a folder too many or too few.
+        DataError: if the folder is missing or has too few speakers.
+
+    Example:
+        >>> len(speech_of("train", "pack", None, speakers=2).speakers)
+        12
+    """
+    choose(corpus, ("pack", *SPEECH), "corpus")
+    if (folder is None) != (corpus == "pack"):
+        raise InputError(
+            f"folder: expected one beside corpus={', '.join(SPEECH)}, and none for the pack, got "
+            f"folder={folder!r} and corpus={corpus!r}"
+        )
+    found = PackSpeech(split) if folder is None else SPEECH[corpus](folder, split)
+    if len(found.speakers) < speakers:
+        raise DataError(
+            f"{folder or 'pack'}: expected at least {speakers} speakers in {split}, got "
+            f"{len(found.speakers)}; mix fewer, or take a corpus with more speakers"
+        )
+    return found
 
 
 class Speakers(Mixtures):
@@ -72,6 +107,9 @@ class Speakers(Mixtures):
             mean power over what is kept of each utterance.
         length: without ``seconds``: ``"min"`` cuts to the shortest utterance, ``"max"`` pads to the
             longest.
+        corpus: whose speech: ``pack``, or with a ``folder``: ``librispeech``, ``fsdd`` or
+            ``folders`` (one per speaker).
+        folder: of that corpus.
         augment: options of :class:`~lib.data.augmentation.Augmentation`, all off by default:
             ``speed_range``, ``max_offset``, ``reverb``, ``noise_snr_db``, ``noise_kinds``,
             ``gain_range_db``.
@@ -102,6 +140,8 @@ class Speakers(Mixtures):
         seconds: float | None = None,
         snr_range_db: float | tuple[float, float] = (-5.0, 5.0),
         length: str = "min",
+        corpus: str = "pack",
+        folder: str | None = None,
         **augment: Any,
     ):
         super().__init__(split, items, seed, sample_rate)
@@ -114,7 +154,8 @@ class Speakers(Mixtures):
             raise InputError(
                 f"reverb: expected at most two speakers, as the pack's rooms have, got {self.count}"
             )
-        self._utterances = PackSpeech(split)
+        self._utterances = speech_of(split, corpus, folder, self.count)
+        self._longest = None if seconds is None else seconds * self.augmentation.fastest
 
     def __getitem__(self, index: int) -> Item:
         """Mixture number ``index``."""
@@ -125,7 +166,7 @@ class Speakers(Mixtures):
         positions = [float(position) for position in draw.random(self.count)]
         extra: dict[str, Any] = {}
         voices = [
-            self._utterances.load(row, self.sample_rate, position, self.seconds)
+            self._utterances.load(row, self.sample_rate, position, self._longest)
             for (_, row), position in zip(drawn, positions, strict=True)
         ]
         voices = augmentation.voices(voices, own, extra)  # S x (1 or heard and dry, T)
@@ -196,8 +237,11 @@ class NoisySpeech(Mixtures):
         kinds: kinds of noise, taken in turn; all if None.
         seconds: length of each item, at most that of the noise (10 s in ``test``); None keeps the
             utterance's.
-        augment: ``speed_range``, ``reverb`` (of the speech, not of the noise) and
-            ``gain_range_db`` of :class:`~lib.data.augmentation.Augmentation`, all off by default.
+        corpus: whose speech, as for :class:`Speakers`; the noise is the pack's.
+        folder: of that corpus.
+        augment: ``speed_range``, ``equaliser_db``, ``reverb`` (of the speech, not of the noise)
+            and ``gain_range_db`` of :class:`~lib.data.augmentation.Augmentation`, all off by
+            default.
 
     Items have one channel and two sources, speech and noise; ``meta`` holds ``speaker``, ``sex``,
     ``clip``, ``text``, ``noise``, ``stationary``, ``snr_db`` and ``gain``, and what the options
@@ -223,6 +267,8 @@ class NoisySpeech(Mixtures):
         snr_db: float | tuple[float, float] = 0.0,
         kinds: list[str] | None = None,
         seconds: float | None = None,
+        corpus: str = "pack",
+        folder: str | None = None,
         **augment: Any,
     ):
         super().__init__(split, items, seed, sample_rate)
@@ -235,9 +281,10 @@ class NoisySpeech(Mixtures):
                 f"seconds: expected at most the noise's {self._noises.seconds} s, got {seconds}"
             )
         for name in augment:
-            choose(name, ("speed_range", "reverb", "gain_range_db"), "option")
+            choose(name, ("speed_range", "equaliser_db", "reverb", "gain_range_db"), "option")
         self.augmentation = Augmentation(split, self.sample_rate, **augment)
-        self._utterances = PackSpeech(split)
+        self._utterances = speech_of(split, corpus, folder, 1)
+        self._longest = None if seconds is None else seconds * self.augmentation.fastest
 
     def __getitem__(self, index: int) -> Item:
         """Mixture number ``index``."""
@@ -250,7 +297,7 @@ class NoisySpeech(Mixtures):
         names = self._noises.by_kind[kind]
         clip = names[int(draw.integers(len(names)))]
         extra: dict[str, Any] = {}
-        voice = self._utterances.load(row, self.sample_rate, positions[0], self.seconds)
+        voice = self._utterances.load(row, self.sample_rate, positions[0], self._longest)
         (voice,) = augmentation.voices([voice], own, extra)  # (1 or heard and dry, T)
         if self.seconds is not None:
             voice = fit(voice, round(self.seconds * self.sample_rate), positions[0])
@@ -270,119 +317,3 @@ class NoisySpeech(Mixtures):
         mixture = mixed.mixture if voice.shape[0] > 1 else None
         gain = augmentation.gain(own)
         return self._item(sources, index, meta | extra, mixture, gain)
-
-
-class Songs(Mixtures):
-    """The songs of a split, stereo, four sources: whole, or excerpts drawn and remixed to train on.
-
-    Args:
-        split: ``train`` (8 songs), ``val`` (2) or ``test`` (2).
-        seconds: length of the excerpt; the whole song if None.
-        start: seconds to skip.
-        items: how many excerpts to draw, each of a random song at a random place after ``start``;
-            None takes each song once, at ``start``.
-        seed: of the draws; item ``i`` depends on ``(seed, i)`` only.
-        sample_rate: Hz.
-        target: one of the stems: sources are it and all others together; None keeps the four.
-        mono: average the channels.
-        remix: with ``items``: each stem is drawn from a song of its own.
-        gain_range_db: each stem gets a gain drawn from (low, high).
-        swap: left and right of each stem are exchanged, or not, at random.
-        flip: the sign of each stem is changed, or not, at random.
-
-    Raises:
-        InputError: for an unknown split or target, bad numbers, or a stretch that a song lacks.
-
-    Source: Uhlich et al. 2017, Improving music source separation based on deep neural networks
-        through data augmentation and network blending (gains, swaps, remixes).
-
-    Example:
-        >>> Songs("test", seconds=1.0)[0].sources.shape
-        torch.Size([4, 2, 44100])
-        >>> drawn = Songs("train", 1.0, items=5, sample_rate=16000, target="vocals", mono=True)
-        >>> drawn.source_names, drawn[0].sources.shape
-        (('vocals', 'accompaniment'), torch.Size([2, 1, 16000]))
-    """
-
-    source_names = STEMS
-
-    def __init__(
-        self,
-        split: str = "test",
-        seconds: float | None = None,
-        start: float = 0.0,
-        items: int | None = None,
-        seed: int = 0,
-        sample_rate: int = 44100,
-        target: str | None = None,
-        mono: bool = False,
-        remix: bool = False,
-        gain_range_db: float | tuple[float, float] = 0.0,
-        swap: bool = False,
-        flip: bool = False,
-    ):
-        table = clips("song", split)
-        self._songs = table["song"].drop_duplicates().tolist()
-        self._clips = {(row.song, row.stem): row.clip for row in table.itertuples()}
-        self._seconds = table.groupby("song")["duration_s"].min()
-        super().__init__(split, len(self._songs) if items is None else items, seed, sample_rate)
-        self.seconds, self.start = check_seconds(seconds), start
-        self.drawn = items is not None
-        if remix and not self.drawn:
-            raise InputError("remix: expected a number of items beside it, got items=None")
-        if self.drawn and seconds is None:
-            raise InputError("seconds: expected the length of the excerpts to draw, got None")
-        if start < 0 or start + (seconds or 1 / sample_rate) > self._seconds.min():
-            raise InputError(
-                f"start and seconds: expected a stretch within the {self._seconds.min():.2f} s of "
-                f"the shortest song, got start {start} and seconds {seconds}"
-            )
-        self.target = target
-        if target is not None:
-            rest = "accompaniment" if target == "vocals" else "rest"
-            self.source_names = (choose(target, STEMS, "target"), rest)
-        self.mono, self.remix, self.swap, self.flip = mono, remix, swap, flip
-        self.gain_range_db = check_range(gain_range_db, "gain_range_db")
-
-    def _excerpt(self, name: str, stem: str, position: float) -> torch.Tensor:
-        """``seconds`` of a stem at ``position`` between ``start`` and its last place."""
-        waveform = load(self._clips[name, stem], self.sample_rate)[0]
-        waveform = waveform[:, round(self.start * self.sample_rate) :]
-        if self.seconds is None:
-            return waveform
-        length = round(self.seconds * self.sample_rate)
-        return stretch(waveform, length, position, f"{name}, {stem}")
-
-    def __getitem__(self, index: int) -> Item:
-        """Song or excerpt number ``index``."""
-        index = self._index(index)
-        names, positions = [self._songs[index % len(self._songs)]] * len(STEMS), [0.0] * len(STEMS)
-        if self.drawn:
-            draw = self._draw(index)
-            names = [self._songs[place] for place in draw.integers(len(self._songs), size=4)]
-            positions = [float(position) for position in draw.random(4)]
-            if not self.remix:
-                names, positions = names[:1] * 4, positions[:1] * 4
-        # a stream per option
-        gains = 10 ** (self._draw(index, 1).uniform(*self.gain_range_db, 4) / 20)
-        swaps, flips = self._draw(index, 2).random(4) < 0.5, self._draw(index, 3).random(4) < 0.5
-        stems = []
-        for place, stem in enumerate(STEMS):
-            waveform = self._excerpt(names[place], stem, positions[place])
-            if self.swap and swaps[place]:
-                waveform = waveform.flip(0)
-            gain = gains[place] * (-1.0 if self.flip and flips[place] else 1.0)
-            stems.append(waveform * gain)
-        length = min(stem.shape[-1] for stem in stems)
-        sources = torch.stack([stem[:, :length] for stem in stems])
-        if self.mono:
-            sources = sources.mean(1, keepdim=True)
-        if self.target is not None:
-            chosen = torch.tensor([stem == self.target for stem in STEMS])
-            sources = torch.stack([sources[chosen].sum(0), sources[~chosen].sum(0)])
-        meta: dict[str, Any] = {"song": names[0]}
-        if self.drawn:
-            meta["start"] = positions[0]
-        if self.remix:
-            meta = {"songs": dict(zip(STEMS, names, strict=True))}
-        return self._item(sources, index, meta)
