@@ -4,10 +4,15 @@ Neighbouring blocks overlap. Within the overlap the estimates fade from one bloc
 that no seam is heard and no block's edge, where it lacks context, counts. A last block that would
 be short is extended backwards to the full length. A separator that hands its input through gives
 exactly the input, to the bit.
+
+Where the estimates have no order (two speakers: ``model.any_order``), a block may number them
+otherwise than the block before. Each block is then put in the order that agrees best with its
+predecessor where the two overlap.
 """
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -198,6 +203,8 @@ def _separate_blocks(
             end = previous.shape[-1] - overlap
             mixture = torch.cat([previous[:, end - extra : end], block], -1)
         estimates = _run(model, mixture, sample_rate)[..., extra:]
+        if tail is not None and overlap > 0 and getattr(model, "any_order", False):
+            estimates = estimates[_order(estimates[..., :overlap], tail)]
         if tail is not None and overlap > 0:
             # lerp is a + w * (b - a): where both blocks agree the result is theirs to the bit
             ramp = torch.linspace(0, 1, overlap + 2, dtype=estimates.dtype)[1:-1]
@@ -210,6 +217,13 @@ def _separate_blocks(
         previous = block
     if tail is not None and tail.shape[-1] > 0:
         yield tail
+
+
+def _order(estimates: torch.Tensor, before: torch.Tensor) -> list[int]:
+    """Which estimate continues which: both ``(sources, channels, time)`` of the same stretch."""
+    correlations = torch.einsum("ect,rct->er", estimates.double(), before.double())
+    places = list(itertools.permutations(range(len(before))))
+    return list(max(places, key=lambda place: sum(correlations[e, r] for r, e in enumerate(place))))
 
 
 def _run(model: Separator, mixture: torch.Tensor, sample_rate: int) -> torch.Tensor:

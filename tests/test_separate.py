@@ -69,6 +69,28 @@ def test_seams_fade():
     assert (steps < 0).all() and steps.abs().max() < 0.03
 
 
+class Renumbering:
+    """Halves the mixture by sign; numbers the halves otherwise in every second block."""
+
+    def __init__(self, any_order):
+        self.any_order, self.calls = any_order, 0
+
+    def __call__(self, mixture):
+        self.calls += 1
+        halves = torch.stack([mixture.clamp_min(0), mixture.clamp_max(0)], 1)
+        return halves.flip(1) if self.calls % 2 == 0 else halves
+
+
+@pytest.mark.parametrize("any_order", [True, False])
+def test_sources_without_order_are_continued_over_the_seams(any_order):
+    waveform = random_waveform(1000)
+    estimates = separate(
+        Renumbering(any_order), waveform, 10, block_seconds=20, overlap_seconds=4, progress=False
+    )
+    kept = torch.equal(estimates, torch.stack([waveform.clamp_min(0), waveform.clamp_max(0)]))
+    assert kept == any_order
+
+
 def test_a_model_gets_its_own_sample_rate():
     class Model:
         sample_rate = 16000
