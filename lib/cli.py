@@ -221,18 +221,17 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     overrides = _overrides(options.overrides)
-    from lib.training import train
+    from lib.training.engine import is_first_process, train
 
-    out = options.out or Path("runs") / Path(options.recipe).stem
-    print(
-        train(
-            options.recipe,
-            out,
-            resume=options.resume,
-            overrides=overrides,
-            progress=not options.quiet,
-        )
+    folder = train(
+        options.recipe,
+        options.out or Path("runs") / Path(options.recipe).stem,
+        resume=options.resume,
+        overrides=overrides,
+        progress=not options.quiet,
     )
+    if is_first_process():
+        print(folder)
     return 0
 
 

@@ -7,14 +7,16 @@ not on how often it was interrupted, nor on how many processes share the work.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import inspect
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from lib.errors import InputError, require_package
-from lib.training.recipes import DATASETS, dataset_class
+from lib.training.recipes import dataset_class
 
 pl = require_package("lightning.pytorch", "training", "lightning")
 
@@ -107,63 +109,91 @@ class MixtureData(pl.LightningDataModule):
 
     def batch(self, epoch: int, step: int) -> Batch:
         """The whole batch of one step."""
-        return self.collate([self.train_items[i] for i in self._indices(epoch, step)])
+        items = [self.train_items[index] for index in self.indices(epoch, step)]
+        return collate(items, self.picks)
 
-    def _indices(self, epoch: int, step: int) -> list[int]:
+    def indices(self, epoch: int, step: int) -> list[int]:
+        """Which items make the batch of one step."""
         first = (epoch * self.steps_per_epoch + step) * self.batch_size
         return [self.index(first + place) for place in range(self.batch_size)]
 
-    def collate(self, items: Sequence[Any]) -> Batch:
-        """Stack items of equal length."""
-        lengths = {item.mixture.shape[-1] for item in items}
-        if len(lengths) > 1:
-            raise InputError(f"data: expected items of one length, got {lengths}; set data.seconds")
-        sources = torch.stack([item.sources for item in items])  # (B, S, C, T)
-        if self.picks is not None:
-            sources = torch.stack([sources[:, pick].sum(1) for pick in self.picks], 1)
-        mixture = torch.stack([item.mixture for item in items])
-        return Batch(mixture, sources, [item.name for item in items])
-
     def train_dataloader(self) -> Any:
-        """Batches of the current epoch; the trainer asks for them anew in each."""
-        epoch, rank, world = self._place()
+        """Batches of the epoch that the trainer is in, each time it goes through them."""
+        world = 1 if self.trainer is None else self.trainer.world_size
         if self.batch_size % world:
             raise InputError(
                 f"data.batch_size: expected a multiple of the {world} processes, "
                 f"got {self.batch_size}"
             )
-        steps = range(self.steps_per_epoch)
-        batches = [self._indices(epoch, step)[rank::world] for step in steps]
-        return self._loader(self.train_items, batches)
+        return self._loader(self.train_items, _EpochBatches(self))
 
     def val_dataloader(self) -> Any:
-        """Batches of the validation set; each process gets every so-manieth item."""
+        """Batches of the validation set; with several processes each gets its share."""
         if self.val_items is None:
             return []
-        _, rank, world = self._place()
+        rank, world = self.trainer.global_rank, self.trainer.world_size
         mine = list(range(len(self.val_items)))[rank::world]
         size = max(1, self.batch_size // world)
-        return self._loader(
-            self.val_items, [mine[start : start + size] for start in range(0, len(mine), size)]
-        )
+        batches = [mine[start : start + size] for start in range(0, len(mine), size)]
+        return self._loader(self.val_items, batches)
 
-    def _place(self) -> tuple[int, int, int]:
-        trainer = self.trainer
-        if trainer is None:
-            return 0, 0, 1
-        return trainer.current_epoch, trainer.global_rank, trainer.world_size
-
-    def _loader(self, items: Sequence[Any], batches: list[list[int]]) -> Any:
+    def _loader(self, items: Sequence[Any], batches: Iterable[list[int]]) -> Any:
         return torch.utils.data.DataLoader(
-            items, batch_sampler=batches, collate_fn=self.collate, num_workers=self.workers
+            items,
+            batch_sampler=batches,
+            collate_fn=functools.partial(collate, picks=self.picks),
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,  # they keep their decoded clips
         )
+
+
+class _EpochBatches:
+    """The share of this process in each batch of the trainer's current epoch."""
+
+    def __init__(self, data: MixtureData):
+        self.data = data
+
+    def __len__(self) -> int:
+        return self.data.steps_per_epoch
+
+    def __iter__(self) -> Iterator[list[int]]:
+        trainer = self.data.trainer
+        for step in range(len(self)):
+            indices = self.data.indices(trainer.current_epoch, step)
+            yield indices[trainer.global_rank :: trainer.world_size]
+
+
+def collate(items: Sequence[Any], picks: list[list[int]] | None = None) -> Batch:
+    """Stack items of equal length.
+
+    Args:
+        items: of a data set.
+        picks: for each source, which of the items' it is the sum of; all as they come if None.
+
+    Raises:
+        InputError: if the items differ in length.
+
+    Example:
+        >>> from lib.data import TwoSpeakers
+        >>> items = TwoSpeakers("test", items=2, seconds=1.0)
+        >>> collate(list(items), picks=[[1]]).sources.shape
+        torch.Size([2, 1, 1, 8000])
+    """
+    lengths = {item.mixture.shape[-1] for item in items}
+    if len(lengths) > 1:
+        raise InputError(
+            f"data: expected items of one length, got {sorted(lengths)} samples; set data.seconds"
+        )
+    sources = torch.stack([item.sources for item in items])  # (B, S, C, T)
+    if picks is not None:
+        sources = torch.stack([sources[:, pick].sum(1) for pick in picks], 1)
+    mixture = torch.stack([item.mixture for item in items])
+    return Batch(mixture, sources, [item.name for item in items])
 
 
 def _dataset(
     system: type, arguments: dict, split: str, items: int, sample_rate: int, seed: int
 ) -> Any:
-    import inspect
-
     known = inspect.signature(system).parameters
     # the validation set is the same whatever the seed, so that runs compare
     own = {"items": items, "seed": seed if split == "train" else 0, "sample_rate": sample_rate}
@@ -193,6 +223,3 @@ def _picks(names: Sequence[str] | None, wanted: Sequence[str] | None) -> list[li
         else:
             raise InputError(f"data: expected sources {', '.join(wanted)}, got {', '.join(names)}")
     return picks
-
-
-__all__ = ["Batch", "DATASETS", "MixtureData"]

@@ -20,6 +20,7 @@ import contextlib
 import errno
 import logging
 import os
+import pickle
 import platform
 import shutil
 import signal
@@ -33,13 +34,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from lib.errors import CourseError, InputError, require_package
+from lib.errors import CourseError, DataError, InputError, require_package
 from lib.losses import make_objective
 from lib.training.data import MixtureData
 from lib.training.recipes import build_model, load_recipe, max_seconds
 from lib.training.task import SCORE, SeparationTask
 
 pl = require_package("lightning.pytorch", "training", "lightning")
+MisconfigurationException = pl.utilities.exceptions.MisconfigurationException
 
 CALIBRATED_ON = 64  # mixtures
 _COLUMNS = ("epoch", "train/loss", "val/loss", SCORE, "learning_rate", "seconds")
@@ -89,6 +91,10 @@ class Keeper(pl.Callback):
         """Spent so far."""
         return sum(row["seconds"] for row in self.rows)
 
+    def on_train_start(self, trainer: Any, pl_module: SeparationTask) -> None:
+        """Do nothing more in a training that was resumed after its end."""
+        trainer.should_stop = self.is_over()
+
     def on_train_epoch_start(self, trainer: Any, pl_module: SeparationTask) -> None:
         """Give the epoch random numbers of its own."""
         self._since = time.monotonic()
@@ -112,24 +118,29 @@ class Keeper(pl.Callback):
             self._write(trainer)
         if trainer.is_global_zero and self.on_epoch is not None:
             self.on_epoch(row)
-        waited = len(self.rows) - 1 - self.best
-        mean = self.seconds / len(self.rows)
-        late = self.max_seconds is not None and self.seconds + mean > self.max_seconds
-        tired = self.patience is not None and waited >= self.patience
         # every process stops, or none
-        trainer.should_stop = trainer.strategy.reduce_boolean_decision(late or tired, all=False)
+        trainer.should_stop = trainer.strategy.reduce_boolean_decision(self.is_over(), all=False)
+
+    def is_over(self) -> bool:
+        """Whether time or patience is at an end."""
+        if not self.rows:
+            return False
+        waited, mean = len(self.rows) - 1 - self.best, self.seconds / len(self.rows)
+        late = self.max_seconds is not None and self.seconds + mean > self.max_seconds
+        return late or (self.patience is not None and waited >= self.patience)
 
     def _write(self, trainer: Any) -> None:
         last = self.folder / "last.ckpt"
         if not trainer.is_global_zero:
             trainer.save_checkpoint(_part(last))  # takes part; the first process writes
             return
+        # the last comes last: whatever a kill leaves undone here, the epoch is done again
         with _replacing(last) as part:
             trainer.save_checkpoint(part)
-        if self.best == len(self.rows) - 1:
-            with _replacing(self.folder / "best.ckpt") as part:
-                _link(last, part)
-        _write_curve(self.folder / "curve.csv", self.rows)
+            if self.best == len(self.rows) - 1:
+                with _replacing(self.folder / "best.ckpt") as twin:
+                    _link(part, twin)
+            _write_curve(self.folder / "curve.csv", self.rows)
 
 
 def _part(path: Path) -> Path:
@@ -197,7 +208,7 @@ def train(
         lib.errors.InputError: trainer.max_epochs: expected 1 or more, got 0
     """
     recipe, out = load_recipe(recipe, overrides), Path(out)
-    first = int(os.environ.get("LOCAL_RANK", 0)) == 0  # the others find what the first has made
+    first = is_first_process()
     if first:
         _check_folder(out, recipe, resume)
     model = build_model(recipe)
@@ -220,19 +231,19 @@ def train(
         on_epoch,
     )
     with _one_line_errors(out), quiet(), torch.random.fork_rng():
+        trainer = make_trainer(
+            [keeper, *([_Lines()] if progress else [])],
+            out,
+            logger=_logger(options["logger"], out),
+            enable_progress_bar=progress and _has_a_bar(),
+            **{key: options[key] for key in _PASSED_ON},
+        )
+        last = _checkpoint(out / "last.ckpt") if resume else None
         if first:
             out.mkdir(parents=True, exist_ok=True)
             _check_room(out, model)
             _write_recipe(out / "recipe.yaml", recipe)
-        trainer = make_trainer(
-            [keeper, *([_Lines()] if progress else [])],
-            out,
-            logger=_logger(options["logger"], out, resume),
-            enable_progress_bar=progress and _has_a_bar(),
-            **{key: options[key] for key in _PASSED_ON},
-        )
-        last = out / "last.ckpt"
-        fit(trainer, task, data, last if resume and last.exists() else None)
+        fit(trainer, task, data, last)
     folder = out / "model"
     if trainer.is_global_zero:
         best = torch.load(out / "best.ckpt", map_location="cpu", weights_only=True)
@@ -248,6 +259,17 @@ _PASSED_ON = (
 )
 
 
+def is_first_process() -> bool:
+    """Whether this process speaks for all of a training's, which find what it has made.
+
+    Example:
+        >>> is_first_process()
+        True
+    """
+    ranks = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
+    return all(int(os.environ.get(name, 0)) == 0 for name in ranks)
+
+
 def make_trainer(callbacks: list[Any], root: Path, **options: Any) -> Any:
     """A trainer that leaves checkpoints, samplers and messages to this package.
 
@@ -261,17 +283,19 @@ def make_trainer(callbacks: list[Any], root: Path, **options: Any) -> Any:
         ...     make_trainer([], Path("."), logger=False, max_epochs=3).max_epochs
         3
     """
-    return pl.Trainer(
-        callbacks=callbacks,
-        default_root_dir=root,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        reload_dataloaders_every_n_epochs=1,
-        use_distributed_sampler=False,
-        log_every_n_steps=10,
-        **options,
-    )
+    try:
+        return pl.Trainer(
+            callbacks=callbacks,
+            default_root_dir=root,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            log_every_n_steps=10,
+            **options,
+        )
+    except (ValueError, RuntimeError, MisconfigurationException) as error:
+        raise InputError(f"trainer: expected options that Lightning takes, got: {error}") from error
 
 
 def fit(trainer: Any, task: SeparationTask, data: MixtureData, checkpoint: Path | None) -> None:
@@ -363,6 +387,19 @@ def _check_folder(out: Path, recipe: dict, resume: bool) -> None:
             )
 
 
+def _checkpoint(path: Path) -> Path | None:
+    """The path of a checkpoint that can be read; None if the first epoch was never finished."""
+    if not path.exists():
+        return None
+    try:
+        torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise DataError(
+            f"{path}: expected a checkpoint, got a damaged file; delete the folder and train again"
+        ) from error
+    return path
+
+
 def _check_room(out: Path, model: torch.nn.Module) -> None:
     needed = _COPIES * sum(value.nbytes for value in model.state_dict().values())
     free = shutil.disk_usage(out).free
@@ -395,7 +432,7 @@ def _one_line_errors(out: Path) -> Iterator[None]:
         ) from error
 
 
-def _logger(name: str, out: Path, resume: bool) -> Any:
+def _logger(name: str, out: Path) -> Any:
     if name == "none":
         return False
     if name == "wandb":
@@ -410,7 +447,7 @@ def _card(recipe: dict, keeper: Keeper) -> dict[str, Any]:
     on_gpu = torch.cuda.is_available() and recipe["trainer"]["accelerator"] != "cpu"
     device = torch.cuda.get_device_name(0) if on_gpu else platform.processor() or "CPU"
     return {
-        "data": {key: recipe["data"][key] for key in recipe["data"] if key != "workers"},
+        "data": recipe["data"] | {"augment": recipe["augment"]},
         "recipe": recipe,
         "seed": recipe["seed"],
         "curve": keeper.rows,

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lib.data.augmentation import Augmentation
 from lib.errors import InputError, require_package
 
 if TYPE_CHECKING:
@@ -51,13 +50,6 @@ DEFAULTS: dict[str, Any] = {
     "seed": 0,
 }
 PRESETS = ("paper", "small", "tiny")
-# the classes of lib.data by the names of recipes
-DATASETS = {
-    "two_speakers": "TwoSpeakers",
-    "three_speakers": "ThreeSpeakers",
-    "noisy_speech": "NoisySpeech",
-    "songs": "Songs",
-}
 # what the data module passes itself
 _OWN = ("self", "split", "items", "seed", "sample_rate", "augment")
 
@@ -226,8 +218,7 @@ def _complete(given: dict) -> dict:
         if not fits(value):
             raise InputError(f"{key}: expected {expected}, got {value!r}")
     _check_system(recipe["system"])
-    _check_data(recipe["data"])
-    _known(recipe["augment"], Augmentation.OPTIONS, "augment")
+    _check_data(recipe["data"], recipe["augment"])
     _check_objective(recipe["objective"])
     return recipe
 
@@ -279,17 +270,22 @@ def dataset_class(name: str) -> type:
         >>> dataset_class("two_speakers").__name__
         'TwoSpeakers'
     """
-    import lib.data
+    from lib.data import DATASETS
 
-    known = {key: value for key, value in DATASETS.items() if hasattr(lib.data, value)}
-    if name not in known:
-        raise InputError(f"data.name: expected one of {', '.join(known)}, got {name!r}")
-    return getattr(lib.data, known[name])
+    if name not in DATASETS:
+        raise InputError(f"data.name: expected one of {', '.join(DATASETS)}, got {name!r}")
+    return DATASETS[name]
 
 
-def _check_data(section: dict) -> None:
-    allowed = _parameters(dataset_class(section["name"]), _OWN)
-    _known(_extra(section, "data"), [*DEFAULTS["data"], *allowed], f"data ({section['name']})")
+def _check_data(section: dict, augment: dict) -> None:
+    from lib.data.augmentation import Augmentation
+
+    dataset, name = dataset_class(section["name"]), section["name"]
+    allowed = _parameters(dataset, _OWN)
+    if "augment" in inspect.signature(dataset).parameters:
+        allowed += Augmentation.OPTIONS
+    _known(_extra(section, "data"), [*DEFAULTS["data"], *allowed], f"data ({name})")
+    _known(augment, allowed, f"augment ({name})")
 
 
 def _check_objective(section: dict) -> None:
