@@ -2,6 +2,7 @@
 
 from lib.models.base import EncoderMaskerDecoder, Separator, SpectrogramSeparator
 from lib.models.cdae import CDAE
+from lib.models.deep_clustering import DeepClustering
 from lib.models.deep_karaoke import DeepKaraoke
 from lib.models.deep_rnn import DeepRNN
 from lib.models.open_unmix import OpenUnmix
@@ -10,6 +11,7 @@ from lib.models.upit import UPIT
 __all__ = [
     "CDAE",
     "UPIT",
+    "DeepClustering",
     "DeepKaraoke",
     "DeepRNN",
     "EncoderMaskerDecoder",
