@@ -25,6 +25,7 @@ __all__ = [
     "METRICS",
     "Comparison",
     "Interval",
+    "best_order",
     "bootstrap_interval",
     "default_metrics",
     "evaluate",
@@ -163,7 +164,7 @@ def _rows(
                 f"got {(1, *estimates.shape)}"
             )
         if permute:
-            estimates = estimates[_best_permutation(estimates, references)]
+            estimates = estimates[best_order(estimates, references)]
         scores = _scores(estimates, references, item.sample_rate, metrics, kept)
         # the floor of every table: the mixture as the estimate of each source
         unprocessed = item.mixture.expand_as(references)
@@ -189,8 +190,21 @@ def _as_cell(value: Any) -> Any:
     return "+".join(map(str, value)) if isinstance(value, (list, tuple)) else value
 
 
-def _best_permutation(estimates: torch.Tensor, references: torch.Tensor) -> list[int]:
-    """Order of the estimates with the highest sum of SI-SDR."""
+def best_order(estimates: torch.Tensor, references: torch.Tensor) -> list[int]:
+    """Which estimate to give to each source: the order with the highest sum of SI-SDR.
+
+    Args:
+        estimates: ``(sources, channels, time)``.
+        references: the same shape.
+
+    Returns:
+        For each reference the index of its estimate.
+
+    Example:
+        >>> sources = torch.randn(2, 1, 400, generator=torch.Generator().manual_seed(0))
+        >>> best_order(sources.flip(0), sources)
+        [1, 0]
+    """
     count = len(references)
     pairs = [[measures.si_sdr(e, r).mean() for e in estimates] for r in references]
     table = torch.nan_to_num(torch.tensor(pairs, dtype=torch.float64), nan=0.0)

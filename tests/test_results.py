@@ -11,7 +11,7 @@ import pytest
 from lib.errors import DataError, InputError
 from lib.evaluation import evaluate, summarise
 from lib.published import published
-from lib.results import BENCHMARKS, METHODS, benchmark, stored, stored_card
+from lib.results import BENCHMARKS, METHODS, benchmark, methods, stored, stored_card
 from lib.widgets import results_table
 
 SCRIPT = Path(__file__).parents[1] / "data_scripts" / "make_results.py"
@@ -38,7 +38,7 @@ def test_every_method_is_scored_on_every_item_and_source(name):
     assert card["items"] == len(benchmark(name).dataset()) == 100
     assert card["clips"] == _make_results().fingerprint(card["split"])
     counts = scores.groupby("method", sort=False).size()
-    assert counts.to_dict() == dict.fromkeys(METHODS, 100 * len(benchmark(name).sources))
+    assert counts.to_dict() == dict.fromkeys(methods(name), 100 * len(benchmark(name).sources))
     assert (scores.loc[scores["method"] == "mixture", "si_sdr_i"].abs() < 1e-3).all()
 
 
@@ -84,13 +84,23 @@ def test_classical_methods_help_in_stationary_noise_and_not_with_two_speakers():
 
 def test_results_are_made_whole(tmp_path, monkeypatch):
     script = _make_results()
-    monkeypatch.setattr(script, "METHODS", {"mixture": METHODS["mixture"]})
+    monkeypatch.setattr(script, "methods", lambda name: {"mixture": METHODS["mixture"]})
     scores = script.make("two_speakers", tmp_path, items=1)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "two_speakers.csv",
         "two_speakers.json",
     ]
     assert len(pd.read_csv(tmp_path / "two_speakers.csv")) == len(scores) == 2
+
+
+def test_a_method_can_be_evaluated_alone(tmp_path):
+    script, kept = _make_results(), stored("two_speakers")
+    kept.to_csv(tmp_path / "two_speakers.csv", index=False)
+    script.make("two_speakers", tmp_path, items=1, only=["mixture"])
+    new = pd.read_csv(tmp_path / "two_speakers.csv")
+    assert len(new[new["method"] == "mixture"]) == 2
+    others = [table[table["method"] != "mixture"].reset_index(drop=True) for table in (kept, new)]
+    pd.testing.assert_frame_equal(*others)
 
 
 def test_an_unknown_benchmark_is_one_line_and_exit_code_2(capsys):
@@ -102,7 +112,7 @@ def test_an_unknown_benchmark_is_one_line_and_exit_code_2(capsys):
 
 def test_the_folder_for_results_is_made_before_scoring(tmp_path, monkeypatch):
     module, seen = _make_results(), []
-    monkeypatch.setattr(module, "make", lambda name, out, items: seen.append(out.is_dir()))
+    monkeypatch.setattr(module, "make", lambda name, out, *rest: seen.append(out.is_dir()))
     assert module.main(["two_speakers", "--out", str(tmp_path / "new" / "one")]) == 0
     assert seen == [True]
 
@@ -115,8 +125,8 @@ def test_missing_results_say_how_to_make_them(monkeypatch):
 
 def test_the_table_shows_every_method_and_plays_one_mixture():
     table = results_table("two_speakers")
-    rows = table.config["rows"]
-    assert [row["method"] for row in rows] == [method.label for method in METHODS.values()]
+    rows, shown = table.config["rows"], methods("two_speakers")
+    assert [row["method"] for row in rows] == [method.label for method in shown.values()]
     assert rows[0]["cells"][0] == ("0.0", "[0.0, 0.0]")
     assert len({row["source"] for row in rows}) == len(rows)
 

@@ -19,12 +19,22 @@ from lib.classical import as_separator
 from lib.data import NoisySpeech, TwoSpeakers
 from lib.errors import DataError, InputError, require_package
 from lib.masks import OracleMask
+from lib.models.base import Separator
 from lib.stft import STFT
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["BENCHMARKS", "METHODS", "Benchmark", "Method", "benchmark", "stored", "stored_card"]
+__all__ = [
+    "BENCHMARKS",
+    "METHODS",
+    "Benchmark",
+    "Method",
+    "benchmark",
+    "methods",
+    "stored",
+    "stored_card",
+]
 
 
 class Benchmark(NamedTuple):
@@ -38,11 +48,15 @@ class Benchmark(NamedTuple):
 
 
 class Method(NamedTuple):
-    """A row of the tables: ``make(sample_rate)`` gives the separator."""
+    """A row of the tables: ``make(sample_rate)`` gives the separator.
+
+    ``benchmark`` is the only one that the method is made for; None: it stands in all tables.
+    """
 
     label: str
     group: str
     make: Callable[[int], Callable[..., torch.Tensor]]
+    benchmark: str | None = None
 
 
 def _oracle(kind: str, **options: Any) -> Callable[[int], OracleMask]:
@@ -57,6 +71,10 @@ def _classical(name: str) -> Callable[[int], Callable[..., torch.Tensor]]:
     return functools.partial(as_separator, name)
 
 
+def _network(name: str) -> Callable[[int], Separator]:
+    return lambda sample_rate: Separator.from_pretrained(name).eval()
+
+
 def _unprocessed(sample_rate: int) -> Callable[..., torch.Tensor]:
     """Make the separator that hands out the mixture as the estimate of each of two sources."""
     return lambda mixture: torch.stack([mixture, mixture], 1)  # (B, 2, C, T)
@@ -64,6 +82,7 @@ def _unprocessed(sample_rate: int) -> Callable[..., torch.Tensor]:
 
 _FLOOR = "Floor: do nothing"
 _CLASSICAL = "Without learning"
+_NETWORKS = "Networks, trained on the pack's training speakers"
 _CEILING = "Ceiling: masks computed from the true sources"
 
 METHODS: dict[str, Method] = {
@@ -72,6 +91,15 @@ METHODS: dict[str, Method] = {
         "Spectral subtraction", _CLASSICAL, _classical("spectral-subtraction")
     ),
     "wiener": Method("Wiener filter", _CLASSICAL, _classical("wiener")),
+    "open-unmix-speech-small": Method(
+        "Open-Unmix, small", _NETWORKS, _network("open-unmix-speech-small"), "noisy_speech"
+    ),
+    "deep-clustering-small": Method(
+        "Deep clustering, small", _NETWORKS, _network("deep-clustering-small"), "two_speakers"
+    ),
+    "upit-blstm-small": Method(
+        "uPIT-BLSTM, small", _NETWORKS, _network("upit-blstm-small"), "two_speakers"
+    ),
     "irm": Method("Ideal ratio mask (IRM)", _CEILING, _oracle("irm")),
     "ibm": Method("Ideal binary mask (IBM)", _CEILING, _oracle("ibm")),
     "wfm": Method("Wiener-filter-like mask (WFM)", _CEILING, _oracle("wfm")),
@@ -116,6 +144,23 @@ def benchmark(name: str) -> Benchmark:
     return BENCHMARKS[name]
 
 
+def methods(name: str) -> dict[str, Method]:
+    """Return the methods of one benchmark, in the order of its table.
+
+    Args:
+        name: a key of :data:`BENCHMARKS`.
+
+    Raises:
+        InputError: if there is no such benchmark.
+
+    Example:
+        >>> "upit-blstm-small" in methods("two_speakers")
+        True
+    """
+    benchmark(name)
+    return {key: method for key, method in METHODS.items() if method.benchmark in (None, name)}
+
+
 def _file(name: str, suffix: str) -> str:
     benchmark(name)
     path = importlib.resources.files("lib.results") / f"{name}{suffix}"
@@ -134,7 +179,7 @@ def stored(name: str) -> pandas.DataFrame:
         name: ``"noisy_speech"`` or ``"two_speakers"``.
 
     Returns:
-        The rows of :func:`lib.evaluation.evaluate` for every method of :data:`METHODS`.
+        The rows of :func:`lib.evaluation.evaluate` for every method of :func:`methods`.
 
     Raises:
         InputError: if there is no such benchmark.

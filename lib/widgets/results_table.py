@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import torch
+
 from lib.errors import InputError
-from lib.evaluation import summarise
-from lib.results import METHODS, benchmark, stored, stored_card
+from lib.evaluation import best_order, summarise
+from lib.results import Method, benchmark, methods, stored, stored_card
 from lib.widgets.element import Element, as_channels, encode_audio
 from lib.widgets.listen import matching_gains
 
@@ -31,7 +33,7 @@ def results_table(
 
     Example:
         >>> results_table("two_speakers")
-        Results of 9 methods on 100 items: Two speakers, 8 kHz. Run this cell to see and hear them.
+        Results of 11 methods on 100 items: Two speakers, 8 kHz. Run this cell to see and hear them.
     """
     chosen, scores = benchmark(name), stored(name)
     for column, value in (where or {}).items():
@@ -44,7 +46,8 @@ def results_table(
 
     dataset = chosen.dataset()
     item = dataset[int(items[heard].rpartition("-")[2])]
-    signals = [as_channels(_estimate(key, item)) for key in METHODS]
+    shown = methods(name)
+    signals = [as_channels(_estimate(method, item, chosen.permute)) for method in shown.values()]
     gains = matching_gains(signals, item.sample_rate)
     summary = summarise(scores).set_index(["method", "metric"])
     rows = [
@@ -55,7 +58,7 @@ def results_table(
             "source": encode_audio(signal, item.sample_rate),
             "gain_db": round(gain, 3),
         }
-        for (key, method), signal, gain in zip(METHODS.items(), signals, gains, strict=True)
+        for (key, method), signal, gain in zip(shown.items(), signals, gains, strict=True)
     ]
     rate = item.sample_rate
     config = {
@@ -76,13 +79,15 @@ def results_table(
     return Element("unmix-results-table", config, ("results_table",), fallback)
 
 
-def _estimate(key: str, item):
+def _estimate(method: Method, item, permute: bool):
     """What a row plays: the method's estimate of the item's first source."""
-    separator = METHODS[key].make(item.sample_rate)
+    separator = method.make(item.sample_rate)
     arguments = [item.mixture[None]]
     if getattr(separator, "needs_sources", False):
         arguments.append(item.sources[None])
-    estimate = separator(*arguments)[0, 0]  # (C, T)
+    with torch.no_grad():
+        estimates = separator(*arguments)[0]  # (S, C, T)
+    estimate = estimates[best_order(estimates, item.sources)[0] if permute else 0]  # (C, T)
     peak = float(estimate.abs().max())
     return estimate / peak if peak > 1 else estimate
 
