@@ -25,6 +25,7 @@ Deviations:
     - The network runs over the whole spectrogram; being convolutional, it needs no patches of 15
       frames. The ends are padded with silence to a multiple of the pooling.
     - Levels are relative to the mixture's mean power, and come back in the answer.
+    - The answer passes a softplus: a ReLU that answers zero everywhere no longer learns.
     - ``small()`` and ``tiny()`` see the logarithm of the magnitudes, and scale what they answer by
       the mean magnitude of each frequency.
 """
@@ -74,8 +75,7 @@ class AutoEncoder(nn.Module):
                 blocks.append(nn.MaxPool2d(tuple(pooling[number])))
             elif mirrored < len(pooling):
                 blocks.append(nn.Upsample(scale_factor=tuple(map(float, pooling[mirrored]))))
-        blocks += [nn.Conv2d(widths[-1], 1, 3, padding=1), nn.ReLU()]
-        nn.init.constant_(blocks[-2].bias, 0.1)  # an answer of zero everywhere would learn nothing
+        blocks += [nn.Conv2d(widths[-1], 1, 3, padding=1), nn.Softplus()]
         self.layers = nn.Sequential(*blocks)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

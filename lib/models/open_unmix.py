@@ -99,7 +99,8 @@ class TargetNetwork(nn.Module):
         self.bn3 = nn.BatchNorm1d(bins * channels)
         self.input_mean = nn.Parameter(torch.zeros(seen_bins))  # minus the mean
         self.input_scale = nn.Parameter(torch.ones(seen_bins))  # one over the standard deviation
-        self.output_mean = nn.Parameter(torch.ones(bins))
+        # a mask begins at 1, a sigmoid's at 1/2
+        self.output_mean = nn.Parameter(torch.full((bins,), float(activation == "relu")))
         self.output_scale = nn.Parameter(torch.ones(bins))
 
     def forward(self, magnitudes: torch.Tensor) -> torch.Tensor:
