@@ -2,6 +2,7 @@
 
 from lib.models.base import EncoderMaskerDecoder, Separator, SpectrogramSeparator
 from lib.models.cdae import CDAE
+from lib.models.checkpoint import card, shipped
 from lib.models.deep_clustering import DeepClustering
 from lib.models.deep_karaoke import DeepKaraoke
 from lib.models.deep_rnn import DeepRNN
@@ -18,4 +19,6 @@ __all__ = [
     "OpenUnmix",
     "Separator",
     "SpectrogramSeparator",
+    "card",
+    "shipped",
 ]
