@@ -30,7 +30,8 @@ def pairwise(
     """Compute a loss between every estimate and every reference.
 
     Args:
-        loss: a function of ``(estimate, reference)`` that reduces trailing dimensions only.
+        loss: a function of ``(estimate, reference)`` that broadcasts, and reduces trailing
+            dimensions only.
         estimates: ``(batch, estimates, ...)``.
         references: ``(batch, references, ...)``.
 
@@ -54,8 +55,7 @@ def pairwise(
             "estimates and references: expected (batch, sources, ...) alike but for the sources, "
             f"got {tuple(estimates.shape)} and {tuple(references.shape)}"
         )
-    shape = (estimates.shape[0], estimates.shape[1], *references.shape[1:])  # (B, E, R, ...)
-    losses = loss(estimates[:, :, None].expand(shape), references[:, None].expand(shape))
+    losses = loss(estimates[:, :, None], references[:, None])  # (B, E, R, ...)
     return losses if losses.ndim == 3 else losses.flatten(3).mean(-1)  # (B, E, R)
 
 

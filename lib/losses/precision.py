@@ -1,4 +1,4 @@
-"""In what precision losses are computed."""
+"""What losses do with their arguments before they count: precision and shapes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+
+from lib.errors import InputError
 
 _HALF = (torch.float16, torch.bfloat16)
 
@@ -40,3 +42,38 @@ def full_precision(function: Callable[..., torch.Tensor]) -> Callable[..., torch
             return function(*map(convert, args), **{k: convert(v) for k, v in kwargs.items()})
 
     return wrapped
+
+
+def check_broadcast(
+    estimate: torch.Tensor,
+    reference: torch.Tensor,
+    last: int = 1,
+    names: tuple[str, str] = ("estimate", "reference"),
+) -> None:
+    """Require shapes that are equal, or broadcast without new dimensions.
+
+    Args:
+        estimate: a tensor.
+        reference: another.
+        last: how many of the last dimensions must be equal.
+        names: theirs in the caller's signature.
+
+    Raises:
+        InputError: if the shapes do not fit.
+
+    Example:
+        >>> check_broadcast(torch.zeros(2, 1, 8), torch.zeros(1, 3, 8))
+        >>> check_broadcast(torch.zeros(2, 8), torch.zeros(2, 9))
+        Traceback (most recent call last):
+        ...
+        lib.errors.InputError: estimate and reference: expected equal shapes, got (2, 8) and (2, 9)
+    """
+    shapes = tuple(estimate.shape), tuple(reference.shape)
+    fit = len(shapes[0]) == len(shapes[1]) >= last and all(
+        a == b or (1 in (a, b) and place < len(shapes[0]) - last)
+        for place, (a, b) in enumerate(zip(*shapes, strict=False))
+    )
+    if not fit:
+        raise InputError(
+            f"{names[0]} and {names[1]}: expected equal shapes, got {shapes[0]} and {shapes[1]}"
+        )

@@ -13,15 +13,16 @@ squared (L2) difference, and the mean over time and frequency:
 ``mask_approximation_loss``      d(M, ideal mask): every point counts alike
 ===============================  ====================================================
 
-L2 fits the mean of what is possible, L1 the median.
+L2 fits the mean of what is possible, L1 the median. Dimensions of size 1 before the last two
+broadcast.
 """
 
 from __future__ import annotations
 
 import torch
 
-from lib.errors import InputError, check_same_shape
-from lib.losses.precision import full_precision
+from lib.errors import InputError
+from lib.losses.precision import check_broadcast, full_precision
 
 DISTANCES = {
     "l1": lambda difference: difference.abs(),
@@ -37,20 +38,20 @@ def magnitude_loss(
 
     Args:
         estimate: ``(..., freq, frames)``, magnitudes or a complex spectrogram.
-        reference: same shape.
+        reference: the same of the source.
         distance: ``"l1"`` or ``"l2"``.
 
     Returns:
         ``(...)``.
 
     Raises:
-        InputError: if the shapes differ or the distance is unknown.
+        InputError: if the shapes do not fit or the distance is unknown.
 
     Example:
         >>> magnitude_loss(torch.full((5, 4), 0.5), torch.full((5, 4), 2j), "l2").item()
         2.25
     """
-    check_same_shape(estimate, reference, ("estimate", "reference"))
+    check_broadcast(estimate, reference, 2)
     return _mean_distance(_magnitude(estimate) - _magnitude(reference), distance)
 
 
@@ -62,20 +63,20 @@ def power_loss(
 
     Args:
         estimate: ``(..., freq, frames)``, magnitudes or a complex spectrogram.
-        reference: same shape.
+        reference: the same of the source.
         distance: ``"l1"`` or ``"l2"``.
 
     Returns:
         ``(...)``.
 
     Raises:
-        InputError: if the shapes differ or the distance is unknown.
+        InputError: if the shapes do not fit or the distance is unknown.
 
     Example:
         >>> power_loss(torch.full((5, 4), 3.0), torch.full((5, 4), 2j)).item()
         5.0
     """
-    check_same_shape(estimate, reference, ("estimate", "reference"))
+    check_broadcast(estimate, reference, 2)
     powers = _magnitude(estimate).square(), _magnitude(reference).square()
     return _mean_distance(powers[0] - powers[1], distance)
 
@@ -88,7 +89,7 @@ def log_loss(
 
     Args:
         estimate: ``(..., freq, frames)``, magnitudes or a complex spectrogram.
-        reference: same shape.
+        reference: the same of the source.
         distance: ``"l1"`` or ``"l2"``.
         floor: added to the magnitudes, so that silence has a logarithm.
 
@@ -96,14 +97,14 @@ def log_loss(
         ``(...)``, of natural logarithms.
 
     Raises:
-        InputError: if the shapes differ or the distance is unknown.
+        InputError: if the shapes do not fit or the distance is unknown.
 
     Example:
         >>> estimate, reference = torch.full((5, 4), 10.0), torch.ones(5, 4)
         >>> round(log_loss(estimate, reference, floor=0.0).item(), 4)
         2.3026
     """
-    check_same_shape(estimate, reference, ("estimate", "reference"))
+    check_broadcast(estimate, reference, 2)
     # a network without a limit at 0 may answer below it
     magnitudes = _magnitude(estimate).abs() + floor, _magnitude(reference).abs() + floor
     return _mean_distance(magnitudes[0].log() - magnitudes[1].log(), distance)
@@ -116,7 +117,7 @@ def phase_sensitive_magnitude(
 
     Args:
         reference: complex ``(..., freq, frames)``.
-        mixture: complex, of a shape that broadcasts.
+        mixture: complex ``(..., freq, frames)``.
         kind: ``"psm"`` as it is, below zero where the source opposes the mixture; ``"npsm"`` not
             below 0; ``"tpsm"`` truncated to 0 and the mixture's magnitude, the range of a sigmoid.
 
@@ -164,8 +165,8 @@ def phase_sensitive_loss(
 
     Args:
         estimate: real ``(..., freq, frames)``.
-        reference: complex, same shape.
-        mixture: complex, of a shape that broadcasts.
+        reference: complex ``(..., freq, frames)``.
+        mixture: complex ``(..., freq, frames)``.
         distance: ``"l1"`` or ``"l2"``.
         kind: see :func:`phase_sensitive_magnitude`.
 
@@ -173,7 +174,7 @@ def phase_sensitive_loss(
         ``(...)``.
 
     Raises:
-        InputError: if the shapes differ, or distance or kind is unknown.
+        InputError: if the shapes do not fit, or distance or kind is unknown.
 
     Source: H. Erdogan, J. R. Hershey, S. Watanabe and J. Le Roux, "Phase-sensitive and
     recognition-boosted speech separation using deep recurrent neural networks", ICASSP 2015.
@@ -195,15 +196,15 @@ def signal_approximation_loss(
 
     Args:
         mask: real ``(..., freq, frames)``.
-        reference: spectrogram or magnitudes of the source, same shape.
-        mixture: spectrogram or magnitudes, of a shape that broadcasts.
+        reference: spectrogram or magnitudes of the source.
+        mixture: spectrogram or magnitudes.
         distance: ``"l1"`` or ``"l2"``.
 
     Returns:
         ``(...)``.
 
     Raises:
-        InputError: if the shapes differ or the distance is unknown.
+        InputError: if the shapes do not fit or the distance is unknown.
 
     Source: F. Weninger, J. R. Hershey, J. Le Roux and B. Schuller, "Discriminatively trained
     recurrent neural networks for single-channel speech separation", GlobalSIP 2014.
@@ -224,14 +225,14 @@ def mask_approximation_loss(
 
     Args:
         mask: real ``(..., freq, frames)``.
-        ideal_mask: same shape, for example of :mod:`lib.masks`.
+        ideal_mask: ``(..., freq, frames)``, for example of :mod:`lib.masks`.
         distance: ``"l1"`` or ``"l2"``.
 
     Returns:
         ``(...)``.
 
     Raises:
-        InputError: if the shapes differ or the distance is unknown.
+        InputError: if the shapes do not fit or the distance is unknown.
 
     Source: Y. Wang, A. Narayanan and D. Wang, "On training targets for supervised speech
     separation", TASLP 22(12), 2014.
@@ -240,7 +241,7 @@ def mask_approximation_loss(
         >>> mask_approximation_loss(torch.full((5, 4), 0.5), torch.ones(5, 4)).item()
         0.25
     """
-    check_same_shape(mask, ideal_mask, ("mask", "ideal_mask"))
+    check_broadcast(mask, ideal_mask, 2, ("mask", "ideal_mask"))
     return _mean_distance(mask - ideal_mask, distance)
 
 

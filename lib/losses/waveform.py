@@ -1,5 +1,7 @@
 """Losses on waveforms: ``(..., time) -> (...)``, lower is better, nothing averaged over items.
 
+The two need not have one shape: dimensions of size 1 before the last broadcast.
+
 Silence has defined values and gradients. A silent reference gives no ratio to improve: its loss is
 0 dB and has no gradient. A silent estimate of a real reference has the largest loss of SI-SNR,
 80 dB, also without a gradient, as no direction is better than another; SNR calls it 0 dB and has
@@ -12,8 +14,9 @@ from collections.abc import Sequence
 
 import torch
 
-from lib.errors import InputError, check_same_shape
-from lib.losses.precision import full_precision
+from lib.errors import InputError
+from lib.losses.precision import check_broadcast, full_precision
+from lib.metrics.energy_ratios import double
 from lib.stft import STFT, make_window
 
 # SI-SNR is kept within 80 dB; a mean removed in float32 leaves 1e-7 of it behind
@@ -35,7 +38,7 @@ def si_snr_loss(
 
     Args:
         estimate: ``(..., time)``.
-        reference: same shape.
+        reference: ``(..., time)``.
         zero_mean: remove the means first.
         silence_db: mean power, in dB re 1, below which a signal counts as silent.
         max_db: soft threshold: the ratio saturates there, so that items that are already good stop
@@ -47,7 +50,7 @@ def si_snr_loss(
         as the module says.
 
     Raises:
-        InputError: if the shapes differ.
+        InputError: if the shapes do not fit.
 
     Source: Y. Luo and N. Mesgarani, "TasNet", ICASSP 2018; the threshold: S. Wisdom
     et al., "Unsupervised sound separation using mixture invariant training", NeurIPS 2020.
@@ -60,15 +63,18 @@ def si_snr_loss(
         >>> si_snr_loss(reference, torch.zeros(4)).item()
         0.0
     """
-    check_same_shape(estimate, reference, ("estimate", "reference"))
-    estimate, silent_estimate = _direction(estimate, zero_mean, silence_db)
-    reference, silent_reference = _direction(reference, zero_mean, silence_db)
-    correlation = (estimate * reference).sum(-1)
-    target = correlation.square()  # share of the estimate's energy
-    noise = (estimate - correlation[..., None] * reference).square().sum(-1)
-    noise = torch.where(silent_estimate, 1.0, noise + _threshold(max_db) * target)
+    check_broadcast(estimate, reference)
+    dtype = torch.promote_types(estimate.dtype, reference.dtype)
+    estimate, silent_estimate = _prepare(estimate, zero_mean, silence_db)
+    reference, silent_reference = _prepare(reference, zero_mean, silence_db)
+    silent = silent_estimate | silent_reference
+    energies = _energy(estimate) * _energy(reference)
+    # share of the estimate's energy that lies along the reference
+    target = _inner(estimate, reference).square() / torch.where(silent, 1.0, energies)
+    target = torch.where(silent, 0.0, target)
+    noise = (1 - target).clamp_min(0.0) + _threshold(max_db) * target
     loss = 10 * torch.log10((noise + _SMALLEST_SHARE) / (target + _SMALLEST_SHARE))
-    return torch.where(silent_reference, 0.0, loss)
+    return torch.where(silent_reference, 0.0, loss).to(dtype)
 
 
 @full_precision
@@ -82,7 +88,7 @@ def snr_loss(
 
     Args:
         estimate: ``(..., time)``.
-        reference: same shape.
+        reference: ``(..., time)``.
         silence_db: mean power, in dB re 1, below which a reference counts as silent.
         max_db: soft threshold: the ratio saturates there.
 
@@ -91,7 +97,7 @@ def snr_loss(
         ``tau = 10^(-max_db / 10)``. Silence as the module says.
 
     Raises:
-        InputError: if the shapes differ.
+        InputError: if the shapes do not fit.
 
     Source: S. Wisdom et al., NeurIPS 2020.
 
@@ -100,12 +106,15 @@ def snr_loss(
         >>> round(snr_loss(0.9 * reference, reference).item(), 3)
         -20.0
     """
-    check_same_shape(estimate, reference, ("estimate", "reference"))
-    silent = reference.square().mean(-1) <= 10 ** (silence_db / 10)
-    level = torch.where(silent, 1.0, reference.square().mean(-1).sqrt())[..., None]
-    noise = ((estimate - reference) / level).square().mean(-1)
+    check_broadcast(estimate, reference)
+    dtype = torch.promote_types(estimate.dtype, reference.dtype)
+    estimate, _ = _prepare(estimate, False, silence_db)
+    reference, silent = _prepare(reference, False, silence_db)
+    energy = _energy(reference)
+    error = _energy(estimate) - 2 * _inner(estimate, reference) + energy  # ||s_hat - s||^2
+    noise = error.clamp_min(0.0) / torch.where(silent, 1.0, energy)
     loss = 10 * torch.log10(noise + max(_threshold(max_db), _SMALLEST_SHARE))
-    return torch.where(silent, 0.0, loss)
+    return torch.where(silent, 0.0, loss).to(dtype)
 
 
 @full_precision
@@ -114,19 +123,19 @@ def l1_loss(estimate: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
 
     Args:
         estimate: ``(..., time)``.
-        reference: same shape.
+        reference: ``(..., time)``.
 
     Returns:
         ``(...)``, in the unit of the signals.
 
     Raises:
-        InputError: if the shapes differ.
+        InputError: if the shapes do not fit.
 
     Example:
         >>> l1_loss(torch.tensor([1.0, 3.0]), torch.tensor([0.0, 0.0])).item()
         2.0
     """
-    check_same_shape(estimate, reference, ("estimate", "reference"))
+    check_broadcast(estimate, reference)
     return (estimate - reference).abs().mean(-1)
 
 
@@ -145,7 +154,7 @@ def multi_resolution_stft_loss(
 
     Args:
         estimate: ``(..., time)``.
-        reference: same shape.
+        reference: ``(..., time)``.
         n_fft: FFT sizes, by default those of the paper and of the Demucs denoiser.
         hop_length: samples between frames, one for each size.
         window_length: samples of the Hann windows, one for each size.
@@ -167,7 +176,7 @@ def multi_resolution_stft_loss(
         >>> bool(multi_resolution_stft_loss(0.5 * reference, reference) > 0.5)
         True
     """
-    check_same_shape(estimate, reference, ("estimate", "reference"))
+    check_broadcast(estimate, reference)
     if not len(n_fft) == len(hop_length) == len(window_length) >= 1:
         raise InputError(
             "n_fft, hop_length, window_length: expected equally many, got "
@@ -176,27 +185,36 @@ def multi_resolution_stft_loss(
     losses = []
     for size, hop, length in zip(n_fft, hop_length, window_length, strict=True):
         stft = STFT(size, hop, make_window("hann", length))
-        spectrograms = stft(torch.stack([estimate, reference]))  # (2, ..., F, K)
-        power = spectrograms.real.square() + spectrograms.imag.square()
-        ours, truth = power.clamp_min(_SMALLEST_POWER).sqrt()
+        ours, truth = (_bounded_magnitude(stft(one)) for one in (estimate, reference))
         error = torch.linalg.vector_norm(truth - ours, dim=(-2, -1))
         convergence = error / torch.linalg.vector_norm(truth, dim=(-2, -1))
         losses.append(convergence + (truth.log() - ours.log()).abs().mean((-2, -1)))
     return torch.stack(losses).mean(0)
 
 
-def _direction(
+def _bounded_magnitude(spectrogram: torch.Tensor) -> torch.Tensor:
+    power = spectrogram.real.square() + spectrogram.imag.square()
+    return power.clamp_min(_SMALLEST_POWER).sqrt()
+
+
+def _prepare(
     signal: torch.Tensor, zero_mean: bool, silence_db: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Scale to unit energy; say which signals are silent, and return those as zeros."""
-    power = signal.square().mean(-1, keepdim=True)
+    """Go to float64, where differences of energies are exact enough; say what is silent."""
+    signal = double(signal)
+    floor = 10 ** (silence_db / 10) + _ROUNDING * signal.detach().square().mean(-1)
     if zero_mean:
         signal = signal - signal.mean(-1, keepdim=True)
-    floor = _ROUNDING * power + 10 ** (silence_db / 10)
-    energy = signal.square().sum(-1, keepdim=True)
-    silent = energy <= floor * signal.shape[-1]
-    unit = signal / torch.where(silent, 1.0, energy).sqrt()
-    return torch.where(silent, 0.0, unit), silent[..., 0]
+    return signal, signal.detach().square().mean(-1) <= floor
+
+
+def _energy(signal: torch.Tensor) -> torch.Tensor:
+    return _inner(signal, signal)
+
+
+def _inner(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    # all pairs of many signals become one matrix product, without a copy for each pair
+    return torch.einsum("...t,...t->...", first, second)
 
 
 def _threshold(max_db: float | None) -> float:
