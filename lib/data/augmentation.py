@@ -55,11 +55,13 @@ def equalise(waveform: torch.Tensor, gains_db: torch.Tensor) -> torch.Tensor:
         >>> equalise(torch.tensor([1.0, -1.0, 1.0, -1.0]), torch.tensor([0.0, 20.0]))
         tensor([ 10., -10.,  10., -10.])
     """
-    spectrum = torch.fft.rfft(waveform)
+    time = waveform.shape[-1]
+    # an FFT of a length with large prime factors would take five times as long
+    spectrum = torch.fft.rfft(waveform, 1 << (time - 1).bit_length())
     bins = torch.linspace(0, 1, spectrum.shape[-1]).numpy()
     points = torch.linspace(0, 1, len(gains_db)).numpy()
     curve = torch.from_numpy(np.interp(bins, points, gains_db.numpy())).to(waveform.dtype)
-    return torch.fft.irfft(spectrum * 10 ** (curve / 20), waveform.shape[-1])
+    return torch.fft.irfft(spectrum * 10 ** (curve / 20))[..., :time]
 
 
 def direct_part(responses: torch.Tensor, sample_rate: int) -> torch.Tensor:
@@ -191,6 +193,7 @@ class Augmentation:
         self.equaliser_db = options.get("equaliser_db", 0.0)
         if not 0 <= self.equaliser_db <= 20:
             raise InputError(f"equaliser_db: expected 0 to 20 dB, got {self.equaliser_db}")
+        self.fastest = self.speed_range[1] if self.speed_range else 1.0
         self.max_offset = options.get("max_offset", 0.0)
         if not 0 <= self.max_offset < np.inf:
             raise InputError(f"max_offset: expected seconds, 0 or more, got {self.max_offset}")

@@ -1,0 +1,147 @@
+"""Songs of four stems: one after the other, or excerpts drawn and remixed to train on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from lib.data.catalogue import SPLITS, choose, clips, load
+from lib.data.items import Item, Mixtures, check_range, check_seconds
+from lib.data.signals import STEMS, stretch
+from lib.errors import InputError
+
+
+class Stems(Mixtures):
+    """Songs of four stems: whole, or excerpts drawn and remixed to train on; the base of the sets.
+
+    A set lists its songs in ``_list`` and reads in ``_excerpt``. The arguments are those of
+    :class:`Songs`.
+    """
+
+    source_names = STEMS
+
+    def __init__(
+        self,
+        split: str = "test",
+        seconds: float | None = None,
+        start: float = 0.0,
+        items: int | None = None,
+        seed: int = 0,
+        sample_rate: int = 44100,
+        target: str | None = None,
+        mono: bool = False,
+        remix: bool = False,
+        gain_range_db: float | tuple[float, float] = 0.0,
+        swap: bool = False,
+        flip: bool = False,
+    ):
+        self._seconds = self._list(choose(split, SPLITS, "split"))
+        self._songs = list(self._seconds)
+        super().__init__(split, len(self._songs) if items is None else items, seed, sample_rate)
+        self.seconds, self.start = check_seconds(seconds), start
+        self.drawn = items is not None
+        if remix and not self.drawn:
+            raise InputError("remix: expected a number of items beside it, got items=None")
+        if self.drawn and seconds is None:
+            raise InputError("seconds: expected the length of the excerpts to draw, got None")
+        shortest = min(self._seconds.values())
+        if start < 0 or start + (seconds or 1 / sample_rate) > shortest:
+            raise InputError(
+                f"start and seconds: expected a stretch within the {shortest:.2f} s of "
+                f"the shortest song, got start {start} and seconds {seconds}"
+            )
+        self.target = target
+        if target is not None:
+            rest = "accompaniment" if target == "vocals" else "rest"
+            self.source_names = (choose(target, STEMS, "target"), rest)
+        self.mono, self.remix, self.swap, self.flip = mono, remix, swap, flip
+        self.gain_range_db = check_range(gain_range_db, "gain_range_db")
+
+    def _list(self, split: str) -> dict[str, float]:
+        """The songs of a split and their seconds."""
+        raise NotImplementedError
+
+    def _excerpt(self, name: str, stem: str, position: float) -> torch.Tensor:
+        """``seconds`` of a stem ``(2, time)`` at ``position`` from ``start`` to its last place."""
+        raise NotImplementedError
+
+    def __getitem__(self, index: int) -> Item:
+        """Song or excerpt number ``index``."""
+        index = self._index(index)
+        names, positions = [self._songs[index % len(self._songs)]] * len(STEMS), [0.0] * len(STEMS)
+        if self.drawn:
+            draw = self._draw(index)
+            names = [self._songs[place] for place in draw.integers(len(self._songs), size=4)]
+            positions = [float(position) for position in draw.random(4)]
+            if not self.remix:
+                names, positions = names[:1] * 4, positions[:1] * 4
+        # a stream per option
+        gains = 10 ** (self._draw(index, 1).uniform(*self.gain_range_db, 4) / 20)
+        swaps, flips = self._draw(index, 2).random(4) < 0.5, self._draw(index, 3).random(4) < 0.5
+        stems = []
+        for place, stem in enumerate(STEMS):
+            waveform = self._excerpt(names[place], stem, positions[place])
+            if self.swap and swaps[place]:
+                waveform = waveform.flip(0)
+            gain = gains[place] * (-1.0 if self.flip and flips[place] else 1.0)
+            stems.append(waveform * gain)
+        length = min(stem.shape[-1] for stem in stems)
+        sources = torch.stack([stem[:, :length] for stem in stems])
+        if self.mono:
+            sources = sources.mean(1, keepdim=True)
+        if self.target is not None:
+            chosen = torch.tensor([stem == self.target for stem in STEMS])
+            sources = torch.stack([sources[chosen].sum(0), sources[~chosen].sum(0)])
+        meta: dict[str, Any] = {"song": names[0]}
+        if self.drawn:
+            meta["position"] = positions[0]
+        if self.remix:
+            meta = {"songs": dict(zip(STEMS, names, strict=True))}
+        return self._item(sources, index, meta)
+
+
+class Songs(Stems):
+    """The songs of a split, stereo, four sources: whole, or excerpts drawn and remixed to train on.
+
+    Args:
+        split: ``train`` (8 songs), ``val`` (2) or ``test`` (2).
+        seconds: length of the excerpt; the whole song if None.
+        start: seconds to skip.
+        items: how many excerpts to draw, each of a random song at a random place after ``start``;
+            None takes each song once, at ``start``.
+        seed: of the draws; item ``i`` depends on ``(seed, i)`` only.
+        sample_rate: Hz.
+        target: one of the stems: sources are it and all others together; None keeps the four.
+        mono: average the channels.
+        remix: with ``items``: each stem is drawn from a song of its own.
+        gain_range_db: each stem gets a gain drawn from (low, high).
+        swap: left and right of each stem are exchanged, or not, at random.
+        flip: the sign of each stem is changed, or not, at random.
+
+    Raises:
+        InputError: for an unknown split or target, bad numbers, or a stretch that a song lacks.
+
+    Source: Uhlich et al. 2017, Improving music source separation based on deep neural networks
+        through data augmentation and network blending (gains, swaps, remixes).
+
+    Example:
+        >>> Songs("test", seconds=1.0)[0].sources.shape
+        torch.Size([4, 2, 44100])
+        >>> drawn = Songs("train", 1.0, items=5, sample_rate=16000, target="vocals", mono=True)
+        >>> drawn.source_names, drawn[0].sources.shape
+        (('vocals', 'accompaniment'), torch.Size([2, 1, 16000]))
+    """
+
+    def _list(self, split: str) -> dict[str, float]:
+        table = clips("song", split)
+        self._clips = {(row.song, row.stem): row.clip for row in table.itertuples()}
+        return table.groupby("song", sort=False)["duration_s"].min().to_dict()
+
+    def _excerpt(self, name: str, stem: str, position: float) -> torch.Tensor:
+        waveform = load(self._clips[name, stem], self.sample_rate)[0]
+        waveform = waveform[:, round(self.start * self.sample_rate) :]
+        if self.seconds is None:
+            return waveform
+        length = round(self.seconds * self.sample_rate)
+        return stretch(waveform, length, position, f"{name}, {stem}")
