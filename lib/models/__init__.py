@@ -3,6 +3,8 @@
 from lib.models.base import EncoderMaskerDecoder, Separator, SpectrogramSeparator
 from lib.models.cdae import CDAE
 from lib.models.checkpoint import card, shipped
+from lib.models.chimera import Chimera
+from lib.models.danet import DANet
 from lib.models.deep_clustering import DeepClustering
 from lib.models.deep_karaoke import DeepKaraoke
 from lib.models.deep_rnn import DeepRNN
@@ -11,6 +13,8 @@ from lib.models.upit import UPIT
 
 __all__ = [
     "CDAE",
+    "Chimera",
+    "DANet",
     "UPIT",
     "DeepClustering",
     "DeepKaraoke",

@@ -30,11 +30,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from lib.losses.clustering import active_points
 from lib.models.base import SpectrogramSeparator
 from lib.nn.embedding import EmbeddingNetwork, kmeans
 from lib.stft import STFT
-
-SILENCE_DB = -40.0  # points further below the loudest do not place the clusters
 
 
 class ClusterMasks(nn.Module):
@@ -47,10 +46,9 @@ class ClusterMasks(nn.Module):
     def forward(self, spectrogram: torch.Tensor) -> torch.Tensor:
         """Map a complex spectrogram (B, C, F, K) to masks (B, S, 1, F, K)."""
         embeddings = self.network(spectrogram)  # (B, N, D)
-        power = spectrogram.abs().square().mean(1).transpose(1, 2).flatten(1)  # (B, N)
-        active = power > 10 ** (SILENCE_DB / 10) * power.amax(1, keepdim=True)
-        _, nearest = kmeans(embeddings, self.speakers, active.to(power.dtype))  # (B, N)
-        masks = functional.one_hot(nearest, self.speakers).to(power.dtype)  # (B, N, S)
+        # silent points do not place the clusters
+        _, nearest = kmeans(embeddings, self.speakers, active_points(spectrogram))  # (B, N)
+        masks = functional.one_hot(nearest, self.speakers).to(embeddings.dtype)  # (B, N, S)
         return masks.unflatten(1, spectrogram.shape[:1:-1]).permute(0, 3, 2, 1)[:, :, None]
 
 
