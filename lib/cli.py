@@ -1,4 +1,4 @@
-"""The command line: ``python -m lib doctor | data | separate | evaluate | train``.
+"""The command line: ``python -m lib doctor | data | separate | evaluate | train | sweep``.
 
 Whatever a user can mend ends as one line on standard error and exit code 2, with nothing half
 written behind.
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
-    if options.run is _train:
+    if options.run in (_train, _sweep):
         options.overrides = rest  # any key of the recipe is an option
     elif rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -145,6 +145,20 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--resume", action="store_true", help="go on with the training in --out")
     train.add_argument("--quiet", action="store_true", help="no progress bar, no line per epoch")
     train.set_defaults(run=_train)
+
+    sweep = commands.add_parser(
+        "sweep",
+        help="search over the numbers of a recipe",
+        description="Train a recipe with other values again and again. Any key of the recipe can "
+        "be given as an option, as for train. A sweep goes on where its storage ends.",
+    )
+    sweep.add_argument("recipe", help="the name of a recipe of the course, or a YAML file")
+    sweep.add_argument("--space", type=Path, required=True, metavar="YAML", help="keys and ranges")
+    sweep.add_argument("--trials", type=int, default=20, help="trainings in all; default 20")
+    sweep.add_argument("--storage", metavar="URL", help="default: sqlite:///OUT/sweep.db")
+    sweep.add_argument("--out", type=Path, metavar="DIR", help="default: runs/RECIPE-sweep")
+    sweep.add_argument("--quiet", action="store_true", help="no line per training")
+    sweep.set_defaults(run=_sweep)
     return parser
 
 
@@ -232,6 +246,27 @@ def _train(options: argparse.Namespace) -> int:
     )
     if is_first_process():
         print(folder)
+    return 0
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    overrides = _overrides(options.overrides)
+    from lib.training import load_recipe
+    from lib.training.sweeps import sweep
+
+    load_recipe(options.recipe, overrides)  # before a folder is made
+    out = options.out or Path("runs") / f"{Path(options.recipe).stem}-sweep"
+    _make_folder(out)
+    best = sweep(
+        options.recipe,
+        options.space,
+        options.trials,
+        options.storage or f"sqlite:///{out / 'sweep.db'}",
+        out,
+        overrides=overrides,
+        progress=not options.quiet,
+    )
+    print(f"best: {best['score']:.2f} dB with {best['values']}\n{best['folder']}")
     return 0
 
 

@@ -6,7 +6,7 @@
 ``task``       one update and one validation: model, objective, optimiser, schedule
 ``engine``     :func:`train`: the loop, checkpoints, resuming, the model at the end
 ``live``       :func:`train_live`: a short training in a notebook with a live curve
-``sweep``      :func:`sweep`: a search over the numbers of a recipe
+``sweeps``     :func:`sweep`: a search over the numbers of a recipe
 ``budget``     how much a notebook may compute
 =============  ====================================================================
 
@@ -21,6 +21,7 @@ from lib.training.recipes import load_recipe, recipe_names
 _LAZY = {
     "MixtureData": "data",
     "SeparationTask": "task",
+    "sweep": "sweeps",
     "train": "engine",
     "train_live": "live",
 }

@@ -144,6 +144,7 @@ class MixtureData(pl.LightningDataModule):
             collate_fn=functools.partial(collate, picks=self.picks),
             num_workers=self.workers,
             persistent_workers=self.workers > 0,  # they keep their decoded clips
+            generator=torch.Generator(),  # else each pass takes a number from the model's dropout
         )
 
 

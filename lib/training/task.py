@@ -19,6 +19,10 @@ SCORE = "val/si_sdr_i"
 _OPTIMISERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
 
+class Diverged(CourseError):
+    """A loss or gradient is not finite."""
+
+
 class SeparationTask(pl.LightningModule):
     """A separator, what it minimises, and how.
 
@@ -34,7 +38,7 @@ class SeparationTask(pl.LightningModule):
         gradient_clip_val: largest norm of the gradient, or None.
 
     Raises:
-        CourseError: while training, if a loss or gradient is not finite.
+        Diverged: while training, if a loss or gradient is not finite.
 
     Example:
         >>> from lib.models import UPIT
@@ -107,7 +111,7 @@ class SeparationTask(pl.LightningModule):
             self._stop("gradient", self._names)
 
     def _stop(self, what: str, names: Sequence[str]) -> None:
-        raise CourseError(
+        raise Diverged(
             f"training: expected a finite {what}, got NaN or infinity in epoch "
             f"{self.current_epoch}, step {self.global_step}, at the items {', '.join(names)}; "
             "what was saved before stays; look at these items or lower the learning rate"
