@@ -31,7 +31,7 @@ from torch import nn
 
 from lib.errors import InputError
 from lib.models.base import SpectrogramSeparator
-from lib.nn.spectral import SpectralFeatures
+from lib.nn.spectral import SpectralFeatures, full_precision
 from lib.stft import STFT
 
 ACTIVATIONS = {
@@ -80,7 +80,7 @@ class MaskNetwork(nn.Module):
     def forward(self, spectrogram: torch.Tensor) -> torch.Tensor:
         """Map a complex spectrogram (B, C, F, K) to masks (B, S, 1, F, K)."""
         hidden, _ = self.recurrent(self.features(spectrogram))  # (B, K, H)
-        logits = self.output(hidden).float()  # (B, K, S * F)
+        logits = full_precision(self.output(hidden))  # (B, K, S * F)
         logits = logits.unflatten(-1, (self.speakers, -1)).permute(0, 2, 3, 1)  # (B, S, F, K)
         return ACTIVATIONS[self.activation](logits)[:, :, None]  # (B, S, 1, F, K)
 

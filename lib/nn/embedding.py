@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from lib.errors import InputError
-from lib.nn.spectral import SpectralFeatures
+from lib.nn.spectral import SpectralFeatures, full_precision
 
 _RESTARTS = 4
 _ITERATIONS = 30
@@ -54,7 +54,7 @@ class EmbeddingNetwork(nn.Module):
 
     def head(self, hidden: torch.Tensor) -> torch.Tensor:
         """Map hidden states (B, K, H) to embeddings (B, K * F, D) of length 1."""
-        raw = torch.tanh(self.output(hidden).float())  # (B, K, F * D)
+        raw = torch.tanh(full_precision(self.output(hidden)))  # (B, K, F * D)
         raw = raw.unflatten(-1, (-1, self.dimensions)).flatten(1, 2)  # (B, K * F, D)
         return functional.normalize(raw, dim=-1)
 
@@ -165,7 +165,10 @@ def _first_centres(
     for _ in range(clusters):
         # drawn on the CPU, so that a seed means the same on every device
         odds = chance.double().cpu() + 1e-12  # silent items draw anything
-        place = torch.multinomial(odds, 1, generator=generator)[..., None].to(points.device)
+        drawn = torch.rand(1, generator=generator, dtype=odds.dtype)  # the same for every item
+        share = odds.cumsum(1) / odds.sum(1, keepdim=True)  # (B, N)
+        place = torch.searchsorted(share, drawn.expand(len(share), 1))  # (B, 1)
+        place = place.clamp_max(points.shape[1] - 1)[..., None].to(points.device)
         centres.append(points.gather(1, place.expand(-1, -1, points.shape[-1])))  # (B, 1, D)
         chance = weights * _distances(points, torch.cat(centres, 1)).amin(-1)
     return torch.cat(centres, 1)

@@ -12,6 +12,19 @@ _FLOOR = 1e-6
 _SMALLEST_SCALE = 1e-3
 
 
+def full_precision(x: torch.Tensor) -> torch.Tensor:
+    """Leave half precision, where an autocast chose it: masks and embeddings need more.
+
+    Args:
+        x: a floating-point tensor.
+
+    Example:
+        >>> full_precision(torch.zeros(1, dtype=torch.bfloat16)).dtype
+        torch.float32
+    """
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
 class SpectralFeatures(nn.Module):
     """Magnitudes of the mixture, compressed and normalised, one vector per frame.
 
@@ -57,8 +70,7 @@ class SpectralFeatures(nn.Module):
         return (features - self.mean) / self.scale
 
     def _compress(self, spectrogram: torch.Tensor) -> torch.Tensor:
-        # in float32 whatever the autocast says: powers leave the range of half precision
-        power = spectrogram.abs().float().square().mean(1).transpose(1, 2)  # (B, K, F)
+        power = spectrogram.abs().square().mean(1).transpose(1, 2)  # (B, K, F)
         if self.relative:
             power = power / power.mean((1, 2), keepdim=True).clamp_min(1e-20)
         return (power + _FLOOR).log() / 2 if self.log else power.sqrt()

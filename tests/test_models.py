@@ -1,0 +1,381 @@
+"""The standard battery: what every system of `lib.models` must do. A new one joins by a line."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import json
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import lib.models
+from lib.data import TwoSpeakers
+from lib.errors import DataError, InputError
+from lib.evaluation import best_order
+from lib.losses import make_objective
+from lib.masks import OracleMask
+from lib.metrics import si_sdr
+from lib.models import (
+    CDAE,
+    UPIT,
+    Chimera,
+    DANet,
+    DeepClustering,
+    DeepKaraoke,
+    DeepRNN,
+    OpenUnmix,
+    Separator,
+    SpectrogramSeparator,
+    card,
+    shipped,
+)
+from lib.models.checkpoint import PRETRAINED, load, save
+
+
+class System(NamedTuple):
+    """A system in the battery: its small form, its published sizes, and what it cannot do."""
+
+    build: Any
+    sizes: dict[str, int]  # arguments of paper(), as JSON: parameters
+    clusters: bool = False  # k-means stands between input and output
+    mono: bool = True  # all channels get the same mask
+
+
+SYSTEMS = {
+    "CDAE": System(CDAE.tiny, {"{}": 4 * 37_101}, mono=False),
+    "DeepKaraoke": System(DeepKaraoke.tiny, {"{}": 1_260_811_500}),
+    "DeepRNN": System(DeepRNN.tiny, {"{}": 5_569_026, '{"context": 1}': 4_543_026}),
+    "OpenUnmix": System(OpenUnmix.tiny, {"{}": 8_893_348}),
+    "UPIT": System(UPIT.tiny, {"{}": 46_387_970, '{"causal": true}': 65_655_554}),
+    "UPIT-causal": System(lambda: UPIT(hop_length=64, layers=1, hidden=16, causal=True), {}),
+    "OpenUnmix-causal": System(
+        lambda: OpenUnmix(
+            ["speech"], "noise", 1, 256, 64, None, 16, 1, causal=True, sample_rate=8000
+        ),
+        {},
+    ),
+    "DeepClustering": System(DeepClustering.tiny, {"{}": 18_355_560}, clusters=True),
+    "DANet": System(DANet.tiny, {"{}": 9_079_380}, clusters=True),
+    "ADANet": System(lambda: DANet.tiny(anchors=4), {}),
+    "ADANet-sizes": System(lambda: DANet.tiny(anchors=3), {'{"anchors": 6}': 9_079_500}),
+    "Chimera": System(Chimera.tiny, {"{}": 32_866_038}),
+    "Chimera-MISI": System(lambda: Chimera.tiny(misi_iterations=2), {}),
+}
+every_system = pytest.mark.parametrize("name", SYSTEMS)
+
+
+def build(name: str) -> Separator:
+    torch.manual_seed(0)
+    return SYSTEMS[name].build().eval()
+
+
+def noise(*shape, seed=0, dtype=torch.float32):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def test_every_system_is_in_the_battery():
+    systems = {
+        name
+        for name in lib.models.__all__
+        if inspect.isclass(system := getattr(lib.models, name))
+        and "small" in vars(system)
+        and system is not Separator
+    }
+    assert systems == {type(build(name)).__name__ for name in SYSTEMS}
+
+
+@pytest.mark.parametrize(
+    "name, arguments, parameters",
+    [(name, *size) for name, system in SYSTEMS.items() for size in system.sizes.items()],
+)
+def test_published_size(name, arguments, parameters):
+    with torch.device("meta"):
+        paper = type(build(name)).paper(**json.loads(arguments))
+        assert sum(weights.numel() for weights in paper.parameters()) == parameters
+
+
+@every_system
+@pytest.mark.parametrize("time", [1, 15, 16, 17, 997, 8001])
+def test_estimates_are_as_long_as_the_mixture(name, time):
+    model = build(name)
+    with torch.no_grad():
+        estimates = model(noise(2, 1, time))
+    assert estimates.shape == (2, model.sources, 1, time)
+    assert len(model.source_names) == model.sources
+    assert torch.isfinite(estimates).all()
+
+
+@every_system
+def test_lookahead_is_as_declared(name):
+    """Change one sample and see how far before it the output changes: exactly, in float64."""
+    model, time = build(name).double(), 2048
+    hop = model.encoder.hop_length
+    mixture = noise(1, 1, time, dtype=torch.float64)
+    with torch.no_grad():
+        before = model(mixture)
+        furthest = 0
+        # every phase of the hop, so that the maximum is found
+        for place in range(1024, 1024 + hop, 1 if model.is_causal else hop):
+            changed = mixture.clone()
+            changed[..., place] += 1.0
+            different = (model(changed) != before).any(0).any(0).any(0).nonzero()
+            furthest = max(furthest, place - int(different.min()))
+    if model.is_causal:
+        assert furthest == model.lookahead
+    else:
+        assert model.lookahead is None
+        assert furthest > model.encoder.n_fft  # further than any frame: the network looks there
+
+
+@every_system
+def test_items_of_a_batch_and_their_order_do_not_matter(name):
+    model, mixture = build(name), noise(3, 1, 2000)
+    with torch.no_grad():
+        together = model(mixture)
+        alone = torch.cat([model(one[None]) for one in mixture])
+        reversed_batch = model(mixture.flip(0)).flip(0)
+    if SYSTEMS[name].clusters:  # the number of a cluster means nothing
+        together, alone, reversed_batch = (
+            x.sort(1).values for x in (together, alone, reversed_batch)
+        )
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(together, reversed_batch, atol=1e-5, rtol=1e-4)
+
+
+@every_system
+def test_channels_get_one_mask_and_their_order_does_not_matter(name):
+    model, mixture = build(name), noise(1, 2, 2000)
+    with torch.no_grad():
+        estimates, swapped = model(mixture), model(mixture.flip(1)).flip(2)
+    torch.testing.assert_close(estimates, swapped, atol=1e-5, rtol=1e-4)
+    if SYSTEMS[name].mono and not getattr(model, "misi_iterations", 0):
+        spectrogram = model.encoder(mixture)
+        assert model.masker(spectrogram).shape[2] == 1
+
+
+@every_system
+@pytest.mark.parametrize("signal", ["silence", "constant", "faint", "loud"])
+def test_output_and_gradients_are_finite(name, signal):
+    model = build(name).train()
+    sources = {
+        "silence": torch.zeros(2, 2, 1, 1500),
+        "constant": torch.full((2, 2, 1, 1500), 0.3),
+        "faint": 1e-4 * noise(2, 2, 1, 1500),
+        "loud": 1e4 * noise(2, 2, 1, 1500),
+    }[signal]
+    if model.sources == 4:
+        sources = torch.cat([sources, sources], 1)
+    mixture = sources.sum(1)
+    assert torch.isfinite(model(mixture)).all()
+    loss = own_objective(model)(model, mixture, sources)
+    assert torch.isfinite(loss).all()
+    loss.sum().backward()
+    gradients = [weights.grad for weights in model.parameters() if weights.grad is not None]
+    assert gradients
+    assert all(torch.isfinite(gradient).all() for gradient in gradients)
+
+
+def own_objective(model):
+    if isinstance(model, DeepClustering):
+        return make_objective("deep_clustering")
+    if isinstance(model, DANet) and model.masker.anchors is None:
+        return make_objective("attractor")
+    if isinstance(model, Chimera) and not model.misi_iterations:
+        return make_objective("chimera")
+    if isinstance(model, (CDAE, DeepKaraoke)):
+        return make_objective("spectrogram")
+    return make_objective("waveform")
+
+
+@every_system
+def test_a_checkpoint_gives_the_same_estimates(name, tmp_path):
+    model, mixture = build(name), noise(1, 1, 1500)
+    model.save(tmp_path / "one", {"seed": 3})
+    again = Separator.from_pretrained(tmp_path / "one")
+    assert type(again) is type(model)
+    assert again.config == json.loads(json.dumps(model.config))
+    assert card(tmp_path / "one") == {"seed": 3}
+    with torch.no_grad():
+        assert torch.equal(model(mixture), model(mixture))
+        assert torch.equal(again(mixture), model(mixture))
+        assert torch.equal(copy.deepcopy(model)(mixture), model(mixture))
+
+
+@every_system
+def test_a_mask_of_ones_gives_the_mixture_back(name):
+    model, mixture = build(name), noise(2, 1, 1777)
+    spectrogram = model.encoder(mixture)
+    torch.testing.assert_close(model.decode(spectrogram, 1777), mixture, atol=1e-5, rtol=1e-5)
+
+
+@every_system
+def test_half_precision_with_the_loss_in_single(name):
+    model = build(name).train()
+    sources = noise(2, model.sources, 1, 1500)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = own_objective(model)(model, sources.sum(1), sources)
+    assert loss.dtype == torch.float32
+    assert torch.isfinite(loss).all()
+
+
+@pytest.mark.parametrize(
+    "name, least_db",
+    # shares between 0 and 1 that add up to 1 reach no more than 14.7 dB on this mixture
+    [("UPIT", 15), ("OpenUnmix", 15), ("DeepRNN", 14), ("ADANet", 15), ("Chimera", 15)],
+)
+def test_learns_one_mixture(name, least_db):
+    """More than 15 dB over the mixture, where the masks allow it."""
+    model = build(name)
+    model = type(model)(**(model.config | ONE_MIXTURE[name])).train()
+    item = TwoSpeakers("train", items=4, seed=5, seconds=0.8, sample_rate=model.sample_rate)[1]
+    mixture, sources = item.mixture[None], item.sources[None]
+    model.calibrate([item.mixture])
+    # scale-invariant, a residual would do well with a target that has swallowed the mixture
+    objective = make_objective("waveform", loss="snr" if name == "OpenUnmix" else "si_snr")
+    optimiser = torch.optim.Adam(model.parameters(), 4e-3)
+    for _ in range(250):
+        optimiser.zero_grad()
+        objective(model, mixture, sources).mean().backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimiser.step()
+    with torch.no_grad():
+        estimates = model.eval()(mixture)[0]
+    estimates = estimates[best_order(estimates, item.sources)] if model.any_order else estimates
+    gain = si_sdr(estimates, item.sources) - si_sdr(item.mixture.expand_as(sources[0]), sources[0])
+    assert gain.mean() > least_db
+
+
+# wider than tiny(); a ReLU mask may exceed 1, as it must where speakers cancel each other
+ONE_MIXTURE: dict[str, dict] = {
+    "UPIT": {"activation": "relu", "hidden": 128},
+    "OpenUnmix": {"activation": "relu", "hidden": 128, "n_fft": 1024, "hop_length": 256},
+    "DeepRNN": {},
+    "ADANet": {"hidden": 128},
+    "Chimera": {"hidden": 128},
+}
+
+@pytest.mark.parametrize("name", ["DeepClustering", "DANet"])
+def test_embeddings_of_one_mixture_reach_the_binary_mask(name):
+    model = build(name).train()
+    item = TwoSpeakers("train", items=4, seed=5, seconds=0.8)[1]
+    mixture, sources = item.mixture[None], item.sources[None]
+    objective = own_objective(model)
+    optimiser = torch.optim.Adam(model.parameters(), 1e-2)
+    for _ in range(200):
+        optimiser.zero_grad()
+        objective(model, mixture, sources).mean().backward()
+        optimiser.step()
+    with torch.no_grad():
+        estimates = model.eval()(mixture)[0]
+    ideal = OracleMask("ibm", model.encoder)(mixture, sources)[0]
+    reached = si_sdr(estimates[best_order(estimates, item.sources)], item.sources).mean()
+    assert reached > si_sdr(ideal, item.sources).mean() - 1.5
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 1000))
+def test_masks_of_two_speakers_by_softmax_share_the_mixture(seed):
+    model = UPIT.tiny(activation="softmax")
+    mixture = noise(1, 1, 600, seed=seed)
+    with torch.no_grad():
+        torch.testing.assert_close(model(mixture).sum(1), mixture, atol=1e-5, rtol=1e-5)
+
+
+@every_system
+def test_the_presets_are_one_system_in_three_sizes(name):
+    system = type(build(name))
+    with torch.device("meta"):
+        sizes = [
+            sum(weights.numel() for weights in preset().parameters())
+            for preset in (system.tiny, system.small, system.paper)
+        ]
+    assert sizes[0] < sizes[1]
+    assert issubclass(system, SpectrogramSeparator)
+
+
+@pytest.mark.parametrize("bad", [torch.zeros(1, 100), torch.full((1, 1, 100), torch.nan)])
+def test_a_mixture_that_is_none_is_refused(bad):
+    with pytest.raises(InputError, match="mixture: expected"):
+        UPIT.tiny()(bad)
+
+
+# checkpoints
+
+
+def test_a_name_that_is_none_lists_what_there_is():
+    with pytest.raises(InputError, match="expected a folder, .*openunmix/umxhq.* got 'no-such'"):
+        Separator.from_pretrained("no-such")
+
+
+def test_a_checkpoint_of_another_system_is_refused(tmp_path):
+    UPIT.tiny().save(tmp_path / "upit")
+    with pytest.raises(InputError, match="checkpoint of DeepClustering, got one of UPIT"):
+        DeepClustering.from_pretrained(tmp_path / "upit")
+
+
+@pytest.mark.parametrize(
+    "file, change, error, message",
+    [
+        ("weights.safetensors", lambda b: b[:-1] + b"x", DataError, "damaged"),
+        ("weights.safetensors", lambda b: b[:100], DataError, "damaged"),
+        ("config.json", lambda b: b[:20], DataError, "expected a JSON object"),
+        ("config.json", lambda b: b.replace(b"UPIT", b"Umph"), InputError, "got 'Umph'"),
+        ("config.json", lambda b: b.replace(b'"hidden"', b'"hiden"'), InputError, "hiden"),
+        ("config.json", lambda b: b.replace(b'hidden": 64', b'hidden": 32'), DataError, "others"),
+        ("config.json", lambda b: b.replace(b'"format": 1', b'"format": 9'), InputError, "9"),
+    ],
+)
+def test_a_damaged_checkpoint_is_refused(tmp_path, file, change, error, message):
+    UPIT.tiny().save(tmp_path / "one")
+    path = tmp_path / "one" / file
+    content = path.read_bytes()
+    assert change(content) != content
+    path.write_bytes(change(content))
+    with pytest.raises(error, match=message):
+        load(tmp_path / "one")
+
+
+def test_saving_fails_whole(tmp_path, monkeypatch):
+    UPIT.tiny().save(tmp_path / "one", {"seed": 1})
+    broken = UPIT.tiny()
+    with torch.no_grad():
+        next(broken.parameters()).fill_(torch.inf)
+    with pytest.raises(InputError, match="expected finite weights"):
+        broken.save(tmp_path / "one")
+    with pytest.raises(ValueError):
+        UPIT.tiny().save(tmp_path / "one", {"seed": float("nan")})
+    assert card(tmp_path / "one") == {"seed": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["one"]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "diary.txt").write_text("dear diary")
+    with pytest.raises(InputError, match="got something else"):
+        UPIT.tiny().save(tmp_path / "mine")
+
+
+def test_half_precision_weights_take_half_the_room(tmp_path):
+    model = UPIT.tiny()
+    sizes = [
+        (save(model, tmp_path / dtype, dtype=dtype) / "weights.safetensors").stat().st_size
+        for dtype in ("float32", "float16")
+    ]
+    assert sizes[1] < 0.52 * sizes[0]
+    assert next(load(tmp_path / "float16").parameters()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_a_shipped_checkpoint_is_documented_and_works(name):
+    model, about = Separator.from_pretrained(name), card(name)
+    assert not model.training
+    for key in ("data", "recipe", "seed", "curve", "hours", "machine", "scores", "licence"):
+        assert about[key] not in (None, "", {}, []), key
+    with torch.no_grad():
+        estimates = model(noise(1, 1, 4000))
+    assert estimates.shape == (1, model.sources, 1, 4000)
+
+
+def test_shipped_checkpoints_are_small():
+    assert sum(path.stat().st_size for path in PRETRAINED.rglob("*") if path.is_file()) < 60e6
