@@ -31,7 +31,6 @@ PRETRAINED = Path(__file__).resolve().parent / "pretrained"
 FORMAT = 1
 FILES = ("config.json", "weights.safetensors", "card.json")
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
-_LARGEST_HALF = torch.finfo(torch.float16).max
 
 
 def shipped() -> list[str]:
@@ -84,10 +83,11 @@ def save(
         raise InputError(f"{folder}: expected a free name or a checkpoint, got something else")
     weights = {}
     for key, value in model.state_dict().items():
-        largest = value.abs().max().item() if value.numel() else 0.0
-        if not largest <= (_LARGEST_HALF if dtype == "float16" else torch.finfo(value.dtype).max):
-            raise InputError(f"{key}: expected finite weights that fit {dtype}, got {largest}")
-        kind = DTYPES[dtype] if value.is_floating_point() else value.dtype
+        kind = DTYPES[dtype] if value.is_floating_point() else value.dtype  # counters stay integers
+        if value.is_floating_point() and value.numel():
+            largest = value.abs().max().item()
+            if not largest <= torch.finfo(kind).max:
+                raise InputError(f"{key}: expected finite weights that fit {dtype}, got {largest}")
         weights[key] = value.detach().cpu().to(kind).contiguous()
     data = safetensors.save(weights)
     config = {
