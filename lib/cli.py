@@ -24,6 +24,7 @@ import lib
 from lib.classical import METHODS, as_separator
 from lib.errors import CourseError, DataError, InputError, MissingPackageError
 from lib.masks import OracleMask
+from lib.models import Separator, shipped
 from lib.stft import STFT
 
 DATA = ("noisy-speech", "two-speakers")
@@ -111,9 +112,9 @@ def _parser() -> argparse.ArgumentParser:
     data = commands.add_parser("data", help="describe the sample pack and check its files")
     data.set_defaults(run=_data)
 
-    separate = commands.add_parser("separate", help="separate speech and noise in an audio file")
+    separate = commands.add_parser("separate", help="separate the sources in an audio file")
     separate.add_argument("file", type=Path, help="wav, flac, ogg or mp3, any rate and length")
-    separate.add_argument("--method", choices=tuple(METHODS), default="wiener")
+    separate.add_argument("--method", default="wiener", help=_method_help())
     separate.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
     separate.add_argument("--format", choices=("wav", "flac"), default="wav")
     separate.add_argument("--force", action="store_true", help="replace files that exist")
@@ -121,7 +122,9 @@ def _parser() -> argparse.ArgumentParser:
     separate.set_defaults(run=_separate)
 
     evaluate = commands.add_parser("evaluate", help="score a method on the sample pack")
-    evaluate.add_argument("--method", choices=(*METHODS, *OracleMask.KINDS), default="wiener")
+    evaluate.add_argument(
+        "--method", default="wiener", help=f"{_method_help()}, or {', '.join(OracleMask.KINDS)}"
+    )
     evaluate.add_argument("--data", choices=DATA, default="noisy-speech")
     evaluate.add_argument("--split", choices=("train", "val", "test"), default="test")
     evaluate.add_argument("--items", type=int, default=None, help="default: as the budget says")
@@ -162,11 +165,38 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _method_help() -> str:
+    return (
+        f"{', '.join((*METHODS, *shipped()))}, the folder of a checkpoint, or official weights "
+        "such as openunmix/umxhq"
+    )
+
+
+def _is_network(method: str) -> bool:
+    return method not in METHODS and method not in OracleMask.KINDS
+
+
+def _network(method: str) -> Separator:
+    from lib.models import official
+
+    if method not in (*shipped(), *official.names()) and not Path(method).is_dir():
+        raise InputError(f"--method: expected {_method_help()}; got {method!r}")
+    return Separator.from_pretrained(method)
+
+
 def _separate(options: argparse.Namespace) -> int:
     from lib.audio import info
     from lib.separate import separate_file
 
-    model = as_separator(options.method, info(options.file).sample_rate)
+    if options.method in OracleMask.KINDS:
+        raise InputError(
+            f"--method: expected a method that needs no sources, got {options.method!r}; "
+            "evaluate takes it"
+        )
+    if _is_network(options.method):
+        model = _network(options.method)
+    else:
+        model = as_separator(options.method, info(options.file).sample_rate)
     stem = options.file.stem
     outputs = [options.out / f"{stem}_{name}.{options.format}" for name in model.source_names]
     made = _make_folder(options.out)
@@ -209,6 +239,9 @@ def _evaluate(options: argparse.Namespace) -> int:
         "seconds": options.seconds,
     }
     two_speakers = options.data == "two-speakers"
+    network = _network(options.method) if _is_network(options.method) else None
+    if network is not None:
+        common["sample_rate"] = network.sample_rate
     dataset = (
         TwoSpeakers(**common) if two_speakers else NoisySpeech(snr_db=options.snr_db, **common)
     )
@@ -216,14 +249,14 @@ def _evaluate(options: argparse.Namespace) -> int:
         hop_length = dataset.sample_rate * 8 // 1000
         separator = OracleMask(options.method, STFT(4 * hop_length, hop_length))
     else:
-        separator = as_separator(options.method, dataset.sample_rate)
+        separator = network or as_separator(options.method, dataset.sample_rate)
     scores = evaluate(
         separator,
         dataset,
         options.metrics.split(",") if options.metrics else None,
         method=options.method,
         # a denoiser's speech and noise are nobody in particular where two people speak
-        permute=two_speakers and options.method in METHODS,
+        permute=two_speakers and options.method not in OracleMask.KINDS,
         progress=not options.quiet,
     )
     _write_table(scores, options.out)

@@ -13,6 +13,7 @@ import torch
 
 from lib import audio, cli, data
 from lib.errors import DataError
+from lib.models import UPIT
 
 
 @pytest.fixture
@@ -156,7 +157,6 @@ def test_interruption_leaves_nothing(recording, tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        (["separate", "a.wav", "--out", "b", "--method", "magic"], "invalid choice: 'magic'"),
         (["separate", "a.wav"], "--out"),
         (["dance"], "invalid choice: 'dance'"),
         ([], "COMMAND"),
@@ -167,6 +167,28 @@ def test_bad_arguments_give_one_line(capsys, arguments, part):
     with pytest.raises(SystemExit) as exit_:
         cli.main(arguments)
     refused(capsys, exit_.value.code, part, "--help")
+
+
+@pytest.mark.parametrize(
+    ("method", "part"),
+    [("magic", "expected identity, "), ("irm", "needs no sources"), (".", "expected a folder")],
+)
+def test_a_method_that_cannot_separate_is_one_line(recording, tmp_path, capsys, method, part):
+    status = separate(recording, tmp_path / "out", "--method", method)
+    refused(capsys, status, part, repr(method))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_trained_network_separates_and_is_evaluated(recording, tmp_path, capsys):
+    UPIT.tiny().save(tmp_path / "mine")
+    network = ("--method", str(tmp_path / "mine"))
+    assert separate(recording, tmp_path / "out", *network) == 0
+    names = sorted(path.stem.rpartition("_")[2] for path in (tmp_path / "out").iterdir())
+    assert names == ["1", "2"]  # speakers
+    arguments = ["evaluate", *network, "--data", "two-speakers", "--items", "1", "--quiet"]
+    arguments += ["--seconds", "1", "--metrics", "si_sdr", "--out", str(tmp_path / "scores.csv")]
+    assert cli.main(arguments) == 0
+    assert pandas.read_csv(tmp_path / "scores.csv")["sample_rate"].tolist() == [8000, 8000]
 
 
 @pytest.mark.parametrize(
