@@ -44,6 +44,10 @@ _NEEDED = {
 }
 _OPTIONAL = {
     "torchaudio": "no resampling: only files that have the rate of the method or model",
+    "lightning": "no training; checkpoints that ship work",
+    "safetensors": "no checkpoint can be loaded or saved",
+    "tensorboard": "training needs --trainer.logger none",
+    "optuna": "no sweeps",
     "pesq": "no PESQ column in the tables",
     "librosa": "no mel and constant-Q pictures in chapter 2",
     "ipywidgets": "no live sliders; the widgets of the pages work",

@@ -8,7 +8,6 @@ not on how often it was interrupted, nor on how many processes share the work.
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -16,7 +15,7 @@ import numpy as np
 import torch
 
 from lib.errors import InputError, require_package
-from lib.training.recipes import dataset_class
+from lib.training.recipes import dataset_arguments, dataset_class
 
 pl = require_package("lightning.pytorch", "training", "lightning")
 
@@ -195,13 +194,13 @@ def collate(items: Sequence[Any], picks: list[list[int]] | None = None) -> Batch
 def _dataset(
     system: type, arguments: dict, split: str, items: int, sample_rate: int, seed: int
 ) -> Any:
-    known = inspect.signature(system).parameters
+    known = dataset_arguments(system)
     # the validation set is the same whatever the seed, so that runs compare
     own = {"items": items, "seed": seed if split == "train" else 0, "sample_rate": sample_rate}
     own = {key: value for key, value in own.items() if key in known}
     try:
         dataset = system(split=split, **own, **arguments)
-    except InputError as error:
+    except (InputError, TypeError) as error:  # such as a folder that is not given
         raise InputError(f"data: {error}") from error
     if dataset.sample_rate != sample_rate:
         raise InputError(

@@ -51,7 +51,7 @@ DEFAULTS: dict[str, Any] = {
 }
 PRESETS = ("paper", "small", "tiny")
 # what the data module passes itself
-_OWN = ("self", "split", "items", "seed", "sample_rate", "augment")
+_OWN = ("self", "split", "items", "seed", "sample_rate")
 
 Check = tuple[Callable[[Any], bool], str]
 
@@ -229,8 +229,8 @@ def _known(values: Iterable[str], allowed: Iterable[str], where: str) -> None:
             raise InputError(f"{where}: expected the keys {', '.join(allowed)}; got {key!r}")
 
 
-def _parameters(function: Callable, left_out: tuple[str, ...] = ()) -> list[str]:
-    return [name for name in inspect.signature(function).parameters if name not in left_out]
+def _parameters(function: Callable) -> list[str]:
+    return list(inspect.signature(function).parameters)
 
 
 def _check_system(section: dict) -> None:
@@ -277,13 +277,36 @@ def dataset_class(name: str) -> type:
     return DATASETS[name]
 
 
-def _check_data(section: dict, augment: dict) -> None:
+def dataset_arguments(dataset: type) -> list[str]:
+    """What a data set can be told, by it or by the classes that it passes options on to.
+
+    Args:
+        dataset: the class.
+
+    Example:
+        >>> "snr_range_db" in dataset_arguments(dataset_class("three_speakers"))
+        True
+    """
     from lib.data.augmentation import Augmentation
 
-    dataset, name = dataset_class(section["name"]), section["name"]
-    allowed = _parameters(dataset, _OWN)
-    if "augment" in inspect.signature(dataset).parameters:
-        allowed += Augmentation.OPTIONS
+    names: list[str] = []
+    for base in dataset.__mro__:
+        if "__init__" not in vars(base) or base is object:
+            continue
+        parameters = inspect.signature(base.__init__).parameters
+        for name, parameter in parameters.items():
+            if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
+                names.append(name)
+            elif name == "augment":
+                names += Augmentation.OPTIONS
+        if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+            break
+    return list(dict.fromkeys(names))
+
+
+def _check_data(section: dict, augment: dict) -> None:
+    name = section["name"]
+    allowed = [key for key in dataset_arguments(dataset_class(name)) if key not in _OWN]
     _known(_extra(section, "data"), [*DEFAULTS["data"], *allowed], f"data ({name})")
     _known(augment, allowed, f"augment ({name})")
 
