@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import json
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -35,6 +36,8 @@ from lib.models import (
 )
 from lib.models.checkpoint import PRETRAINED, load, save
 
+GOLDEN = Path(__file__).parent / "golden" / "models.json"
+
 
 class System(NamedTuple):
     """A system in the battery: its small form, its published sizes, and what it cannot do."""
@@ -63,6 +66,12 @@ SYSTEMS = {
     "ADANet": System(lambda: DANet.tiny(anchors=4), {}),
     "ADANet-sizes": System(lambda: DANet.tiny(anchors=3), {'{"anchors": 6}': 9_079_500}),
     "Chimera": System(Chimera.tiny, {"{}": 32_866_038}),
+    "Chimera-clusters": System(
+        lambda: Chimera(layers=1, hidden=16, dimensions=4, clusters=True), {}, clusters=True
+    ),
+    "DANet-sigmoid": System(
+        lambda: DANet(layers=1, hidden=16, anchors=3, activation="sigmoid"), {}
+    ),
     "Chimera-MISI": System(lambda: Chimera.tiny(misi_iterations=2), {}),
 }
 every_system = pytest.mark.parametrize("name", SYSTEMS)
@@ -258,6 +267,7 @@ ONE_MIXTURE: dict[str, dict] = {
     "Chimera": {"hidden": 128},
 }
 
+
 @pytest.mark.parametrize("name", ["DeepClustering", "DANet"])
 def test_embeddings_of_one_mixture_reach_the_binary_mask(name):
     model = build(name).train()
@@ -274,6 +284,37 @@ def test_embeddings_of_one_mixture_reach_the_binary_mask(name):
     ideal = OracleMask("ibm", model.encoder)(mixture, sources)[0]
     reached = si_sdr(estimates[best_order(estimates, item.sources)], item.sources).mean()
     assert reached > si_sdr(ideal, item.sources).mean() - 1.5
+
+
+def weights_by_rule(model):
+    """Give a model weights that anyone can make again."""
+    with torch.no_grad():
+        for index, (_, weights) in enumerate(sorted(model.named_parameters())):
+            steps = torch.arange(weights.numel(), dtype=torch.float64) + 7 * index
+            weights.copy_(0.5 * torch.sin(0.37 * steps + index).reshape(weights.shape))
+    return model
+
+
+def golden_answer(name):
+    """What the network of a system says of a signal by rule: 20 of its numbers."""
+    model = weights_by_rule(build(name).double())
+    steps = torch.arange(1500, dtype=torch.float64)
+    mixture = (torch.sin(0.001 * steps**1.5) + 0.3 * torch.sin(0.9 * steps))[None, None]
+    with torch.no_grad():
+        spectrogram = model.encoder(mixture)
+        if SYSTEMS[name].clusters:  # before k-means, whose clusters have no order
+            answer = model.embeddings(spectrogram)
+        else:
+            answer = model(mixture)
+    answer = answer.flatten()
+    return answer[torch.linspace(0, len(answer) - 1, 20, dtype=torch.float64).round().long()]
+
+
+@every_system
+def test_answers_as_stored(name):
+    stored = torch.tensor(json.loads(GOLDEN.read_text())[name], dtype=torch.float64)
+    assert stored.std() > 1e-5
+    torch.testing.assert_close(golden_answer(name), stored, atol=1e-6, rtol=1e-5)
 
 
 @settings(max_examples=15)

@@ -29,7 +29,7 @@ import torch
 from torch import nn
 
 from lib.models.base import SpectrogramSeparator
-from lib.nn.embedding import EmbeddingNetwork
+from lib.nn.embedding import EmbeddingNetwork, cluster_masks
 from lib.nn.misi import misi
 from lib.nn.spectral import full_precision
 from lib.stft import STFT
@@ -38,8 +38,11 @@ from lib.stft import STFT
 class TwoHeads(nn.Module):
     """An embedding network with a second head for masks."""
 
-    def __init__(self, network: EmbeddingNetwork, bins: int, hidden: int, speakers: int):
+    def __init__(
+        self, network: EmbeddingNetwork, bins: int, hidden: int, speakers: int, clusters: bool
+    ):
         super().__init__()
+        self.clusters = clusters
         self.network, self.speakers = network, speakers
         self.mask_output = nn.Linear(2 * hidden, speakers * bins)
 
@@ -50,6 +53,8 @@ class TwoHeads(nn.Module):
 
     def forward(self, spectrogram: torch.Tensor) -> torch.Tensor:
         """Map a complex spectrogram (B, C, F, K) to masks (B, S, 1, F, K)."""
+        if self.clusters:
+            return cluster_masks(self.network(spectrogram), self.speakers, spectrogram)
         return self.mask_head(self.network.body(spectrogram))
 
 
@@ -67,6 +72,7 @@ class Chimera(SpectrogramSeparator):
         misi_iterations: phase iterations after the masks, see :func:`lib.nn.misi.misi`.
         dropout: between recurrent layers.
         sample_rate: Hz.
+        clusters: separate by k-means of the embeddings, not by the mask head.
 
     Example:
         >>> separator = Chimera.tiny()
@@ -89,12 +95,13 @@ class Chimera(SpectrogramSeparator):
         misi_iterations: int = 0,
         dropout: float = 0.3,
         sample_rate: int = 8000,
+        clusters: bool = False,
     ):
         names = [f"speaker_{index + 1}" for index in range(speakers)]
         super().__init__(STFT(n_fft, hop_length, window), sample_rate, names, any_order=True)
         bins = n_fft // 2 + 1
         network = EmbeddingNetwork(bins, dimensions, layers, hidden, dropout)
-        self.masker = TwoHeads(network, bins, hidden, speakers)
+        self.masker = TwoHeads(network, bins, hidden, speakers, clusters)
         self.misi_iterations = misi_iterations
 
     @classmethod

@@ -23,7 +23,7 @@ N       ``anchors``       learned points from which ADANet starts; 0 for DANet
 Deviations:
     - The inputs are normalised by the statistics of the mixture at hand.
     - Embeddings have unit length here, as in deep clustering, and the inner products are
-      multiplied by ``sharpness`` before the softmax, which could else not reach 0 or 1.
+      multiplied by ``sharpness`` before the softmax or sigmoid, which could else not reach 0 or 1.
 """
 
 from __future__ import annotations
@@ -37,15 +37,33 @@ from torch import nn
 from lib.errors import InputError
 from lib.losses.clustering import active_points
 from lib.models.base import SpectrogramSeparator
-from lib.nn.embedding import EmbeddingNetwork, attractors, kmeans
+from lib.nn.embedding import (
+    EmbeddingNetwork,
+    attractors,
+    kmeans,
+    masks_from_assignments,
+)
 from lib.stft import STFT
+
+ACTIVATIONS = {
+    "softmax": lambda closeness: closeness.softmax(-1),  # the masks sum to one
+    "sigmoid": torch.sigmoid,
+}
 
 
 class AttractorMasks(nn.Module):
-    """Masks by the softmax of inner products with attractors."""
+    """Masks by inner products with attractors."""
 
-    def __init__(self, network: EmbeddingNetwork, speakers: int, anchors: int, sharpness: float):
+    def __init__(
+        self,
+        network: EmbeddingNetwork,
+        speakers: int,
+        anchors: int,
+        sharpness: float,
+        activation: str,
+    ):
         super().__init__()
+        self.activation = activation
         self.network, self.speakers, self.sharpness = network, speakers, sharpness
         self.anchors = None
         if anchors:
@@ -65,8 +83,9 @@ class AttractorMasks(nn.Module):
     ) -> torch.Tensor:
         """Weigh points by attractors (B, S, D): masks (B, S, 1, F, K)."""
         closeness = self.sharpness * embeddings @ centres.transpose(1, 2)  # (B, N, S)
-        masks = closeness.softmax(-1).unflatten(1, spectrogram.shape[:1:-1])  # (B, K, F, S)
-        return masks.permute(0, 3, 2, 1)[:, :, None]
+        return masks_from_assignments(
+            ACTIVATIONS[self.activation](closeness), spectrogram.shape[-2]
+        )
 
     def anchored(self, embeddings: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """Return the attractors of the best subset of anchors, (B, S, D).
@@ -102,9 +121,10 @@ class DANet(SpectrogramSeparator):
         sharpness: factor of the inner products.
         dropout: between recurrent layers.
         sample_rate: Hz.
+        activation: of the masks: ``softmax`` or ``sigmoid``.
 
     Raises:
-        InputError: for fewer anchors than speakers.
+        InputError: for fewer anchors than speakers, or an unknown activation.
 
     Example:
         >>> DANet.tiny(anchors=4)(torch.randn(1, 1, 4000)).shape
@@ -126,13 +146,18 @@ class DANet(SpectrogramSeparator):
         sharpness: float = 5.0,
         dropout: float = 0.5,
         sample_rate: int = 8000,
+        activation: str = "softmax",
     ):
+        if activation not in ACTIVATIONS:
+            raise InputError(
+                f"activation: expected one of {', '.join(ACTIVATIONS)}, got {activation!r}"
+            )
         if anchors and anchors < speakers:
             raise InputError(f"anchors: expected 0, or at least {speakers}, got {anchors}")
         names = [f"speaker_{index + 1}" for index in range(speakers)]
         super().__init__(STFT(n_fft, hop_length, window), sample_rate, names, any_order=True)
         network = EmbeddingNetwork(n_fft // 2 + 1, dimensions, layers, hidden, dropout)
-        self.masker = AttractorMasks(network, speakers, anchors, sharpness)
+        self.masker = AttractorMasks(network, speakers, anchors, sharpness, activation)
 
     @classmethod
     def paper(cls, anchors: int = 0) -> Self:

@@ -28,11 +28,9 @@ from typing import Self
 
 import torch
 from torch import nn
-from torch.nn import functional
 
-from lib.losses.clustering import active_points
 from lib.models.base import SpectrogramSeparator
-from lib.nn.embedding import EmbeddingNetwork, kmeans
+from lib.nn.embedding import EmbeddingNetwork, cluster_masks
 from lib.stft import STFT
 
 
@@ -45,11 +43,7 @@ class ClusterMasks(nn.Module):
 
     def forward(self, spectrogram: torch.Tensor) -> torch.Tensor:
         """Map a complex spectrogram (B, C, F, K) to masks (B, S, 1, F, K)."""
-        embeddings = self.network(spectrogram)  # (B, N, D)
-        # silent points do not place the clusters
-        _, nearest = kmeans(embeddings, self.speakers, active_points(spectrogram))  # (B, N)
-        masks = functional.one_hot(nearest, self.speakers).to(embeddings.dtype)  # (B, N, S)
-        return masks.unflatten(1, spectrogram.shape[:1:-1]).permute(0, 3, 2, 1)[:, :, None]
+        return cluster_masks(self.network(spectrogram), self.speakers, spectrogram)
 
 
 class DeepClustering(SpectrogramSeparator):

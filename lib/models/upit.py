@@ -18,6 +18,11 @@ M(t,f)  ``activation``          of the masks, one per speaker
 
 Deviations:
     - The inputs are normalised by the statistics of the mixture at hand (not with ``causal``).
+    - ``paper(causal=True)`` has 65,655,554 parameters, the count of three LSTM layers of 1792 and
+      two masks of 129. Tables of later papers give 46.3 million for it, which is the count of the
+      BLSTM.
+    - One stage. The two-stage system of the paper (uPIT-BLSTM-ST) feeds a second network of the
+      same kind with the first one's estimates.
     - ``small()`` and ``tiny()`` see the logarithm of the magnitudes and use a hop of 8 ms.
 """
 

@@ -10,6 +10,8 @@ from torch import nn
 from torch.nn import functional
 
 from lib.errors import InputError
+from lib.losses.clustering import active_points
+from lib.losses.precision import full_precision as in_full_precision
 from lib.nn.spectral import SpectralFeatures, full_precision
 
 _RESTARTS = 4
@@ -93,6 +95,7 @@ def attractors(
 
 
 @torch.no_grad()
+@in_full_precision
 def kmeans(
     points: torch.Tensor, clusters: int, weights: torch.Tensor | None = None, seed: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -148,6 +151,54 @@ def kmeans(
     return best[1], _distances(points, best[1]).argmin(-1)
 
 
+def masks_from_assignments(assignments: torch.Tensor, bins: int) -> torch.Tensor:
+    """Arrange what belongs to whom, point by point, as masks.
+
+    With the true assignments these are the ideal binary masks; with those of k-means, what deep
+    clustering answers.
+
+    Args:
+        assignments: ``(batch, points, sources)``, one-hot or shares.
+        bins: frequencies, that is points of a frame.
+
+    Returns:
+        ``(batch, sources, 1, freq, frames)``.
+
+    Example:
+        >>> assignments = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 0.0]]])
+        >>> masks_from_assignments(assignments, bins=2)[0, 1, 0]
+        tensor([[0., 0.],
+                [1., 0.]])
+    """
+    return assignments.unflatten(1, (-1, bins)).permute(0, 3, 2, 1)[:, :, None]
+
+
+def cluster_masks(
+    embeddings: torch.Tensor, clusters: int, spectrogram: torch.Tensor
+) -> torch.Tensor:
+    """Cluster the embeddings of a mixture and make a binary mask of each cluster.
+
+    Points more than 40 dB below the loudest one do not place the clusters.
+
+    Args:
+        embeddings: ``(batch, frames * freq, D)``.
+        clusters: how many.
+        spectrogram: of the mixture, complex ``(batch, channels, freq, frames)``.
+
+    Returns:
+        ``(batch, clusters, 1, freq, frames)``.
+
+    Example:
+        >>> embeddings = torch.eye(2).repeat(1, 3, 1)  # even frequencies apart from odd ones
+        >>> masks = cluster_masks(embeddings, 2, torch.ones(1, 1, 2, 3, dtype=torch.complex64))
+        >>> masks.shape, masks.sum(1).unique(), masks[0, 0, 0].std(1)
+        (torch.Size([1, 2, 1, 2, 3]), tensor([1.]), tensor([0., 0.]))
+    """
+    _, nearest = kmeans(embeddings, clusters, active_points(spectrogram))  # (B, N)
+    assignments = functional.one_hot(nearest, clusters).to(embeddings.dtype)  # (B, N, S)
+    return masks_from_assignments(assignments, spectrogram.shape[-2])
+
+
 def _distances(points: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
     """Squared distances (B, N, C), without a tensor of N x C x D."""
     return (
@@ -167,7 +218,7 @@ def _first_centres(
         odds = chance.double().cpu() + 1e-12  # silent items draw anything
         drawn = torch.rand(1, generator=generator, dtype=odds.dtype)  # the same for every item
         share = odds.cumsum(1) / odds.sum(1, keepdim=True)  # (B, N)
-        place = torch.searchsorted(share, drawn.expand(len(share), 1))  # (B, 1)
+        place = torch.searchsorted(share, drawn.expand(len(share), 1).contiguous())
         place = place.clamp_max(points.shape[1] - 1)[..., None].to(points.device)
         centres.append(points.gather(1, place.expand(-1, -1, points.shape[-1])))  # (B, 1, D)
         chance = weights * _distances(points, torch.cat(centres, 1)).amin(-1)
