@@ -14,6 +14,7 @@ from types import ModuleType
 __all__ = [
     "dataset_atlas",
     "denoise_by_hand",
+    "embedding_sphere",
     "guess_the_score",
     "listen",
     "mask_painter",
