@@ -19,6 +19,7 @@ __all__ = [
     "listen",
     "mask_painter",
     "mixing_desk",
+    "permutation_game",
     "projection_triangle",
     "results_table",
     "show_source",
