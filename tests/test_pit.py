@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torchmetrics.functional.audio import permutation_invariant_training
 
 from lib.errors import InputError
-from lib.losses import l1_loss, pairwise, pit, si_snr_loss
+from lib.losses import l1_loss, pairwise, pit, si_snr_loss, snr_loss
+from lib.metrics import si_snr, snr
 
 METHODS = ["enumeration", "hungarian"]
 
@@ -174,3 +175,11 @@ def test_pairwise_is_a_table_of_single_losses():
     for e, r in itertools.product(range(3), range(2)):
         single = si_snr_loss(estimates[:, e], references[:, r]).mean(-1)  # over channels
         torch.testing.assert_close(table[:, e, r], single)
+
+
+def test_pairwise_of_functions_that_want_equal_shapes():
+    estimates, references = random(2, 3, 1, 40), random(2, 2, 1, 40, seed=1)
+    for metric, loss in ((si_snr, si_snr_loss), (snr, snr_loss)):
+        found = pairwise(metric, estimates, references)
+        expected = -pairwise(loss, estimates, references)
+        torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)

@@ -30,8 +30,8 @@ def pairwise(
     """Compute a loss between every estimate and every reference.
 
     Args:
-        loss: a function of ``(estimate, reference)`` that broadcasts, and reduces trailing
-            dimensions only.
+        loss: a function of ``(estimate, reference)`` that reduces trailing dimensions only, such
+            as the losses of this package or the metrics of :mod:`lib.metrics`.
         estimates: ``(batch, estimates, ...)``.
         references: ``(batch, references, ...)``.
 
@@ -55,7 +55,12 @@ def pairwise(
             "estimates and references: expected (batch, sources, ...) alike but for the sources, "
             f"got {tuple(estimates.shape)} and {tuple(references.shape)}"
         )
-    losses = loss(estimates[:, :, None], references[:, None])  # (B, E, R, ...)
+    estimates, references = estimates[:, :, None], references[:, None]
+    # the losses of this package need no copy of every pair
+    if not getattr(getattr(loss, "func", loss), "broadcasts", False):
+        shape = (*estimates.shape[:2], *references.shape[2:])
+        estimates, references = estimates.expand(shape), references.expand(shape)
+    losses = loss(estimates, references)  # (B, E, R, ...)
     return losses if losses.ndim == 3 else losses.flatten(3).mean(-1)  # (B, E, R)
 
 

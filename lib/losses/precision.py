@@ -41,6 +41,7 @@ def full_precision(function: Callable[..., torch.Tensor]) -> Callable[..., torch
         with torch.autocast(device, enabled=False):
             return function(*map(convert, args), **{k: convert(v) for k, v in kwargs.items()})
 
+    wrapped.broadcasts = True  # what this package wraps does; see lib.losses.pairwise
     return wrapped
 
 

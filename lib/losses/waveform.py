@@ -65,12 +65,15 @@ def si_snr_loss(
     """
     check_broadcast(estimate, reference)
     dtype = torch.promote_types(estimate.dtype, reference.dtype)
-    estimate, silent_estimate = _prepare(estimate, zero_mean, silence_db)
-    reference, silent_reference = _prepare(reference, zero_mean, silence_db)
+    estimate, reference = double(estimate), double(reference)
+    means = [one.mean(-1) if zero_mean else one.new_zeros(()) for one in (estimate, reference)]
+    estimate_energy, silent_estimate = _energy(estimate, means[0], silence_db)
+    reference_energy, silent_reference = _energy(reference, means[1], silence_db)
     silent = silent_estimate | silent_reference
-    energies = _energy(estimate) * _energy(reference)
+    energies = torch.where(silent, 1.0, estimate_energy * reference_energy)
+    correlation = _inner(estimate, reference) - estimate.shape[-1] * means[0] * means[1]
     # share of the estimate's energy that lies along the reference
-    target = _inner(estimate, reference).square() / torch.where(silent, 1.0, energies)
+    target = correlation.square() / energies
     target = torch.where(silent, 0.0, target)
     noise = (1 - target).clamp_min(0.0) + _threshold(max_db) * target
     loss = 10 * torch.log10((noise + _SMALLEST_SHARE) / (target + _SMALLEST_SHARE))
@@ -108,10 +111,11 @@ def snr_loss(
     """
     check_broadcast(estimate, reference)
     dtype = torch.promote_types(estimate.dtype, reference.dtype)
-    estimate, _ = _prepare(estimate, False, silence_db)
-    reference, silent = _prepare(reference, False, silence_db)
-    energy = _energy(reference)
-    error = _energy(estimate) - 2 * _inner(estimate, reference) + energy  # ||s_hat - s||^2
+    estimate, reference = double(estimate), double(reference)
+    no_mean = estimate.new_zeros(())
+    estimate_energy, _ = _energy(estimate, no_mean, silence_db)
+    energy, silent = _energy(reference, no_mean, silence_db)
+    error = estimate_energy - 2 * _inner(estimate, reference) + energy  # ||s_hat - s||^2
     noise = error.clamp_min(0.0) / torch.where(silent, 1.0, energy)
     loss = 10 * torch.log10(noise + max(_threshold(max_db), _SMALLEST_SHARE))
     return torch.where(silent, 0.0, loss).to(dtype)
@@ -197,19 +201,13 @@ def _bounded_magnitude(spectrogram: torch.Tensor) -> torch.Tensor:
     return power.clamp_min(_SMALLEST_POWER).sqrt()
 
 
-def _prepare(
-    signal: torch.Tensor, zero_mean: bool, silence_db: float
+def _energy(
+    signal: torch.Tensor, mean: torch.Tensor, silence_db: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Go to float64, where differences of energies are exact enough; say what is silent."""
-    signal = double(signal)
-    floor = 10 ** (silence_db / 10) + _ROUNDING * signal.detach().square().mean(-1)
-    if zero_mean:
-        signal = signal - signal.mean(-1, keepdim=True)
-    return signal, signal.detach().square().mean(-1) <= floor
-
-
-def _energy(signal: torch.Tensor) -> torch.Tensor:
-    return _inner(signal, signal)
+    """Return the energy without the mean, and whether it counts as silence."""
+    length, offset = signal.shape[-1], mean.square()
+    energy = torch.linalg.vector_norm(signal, dim=-1).square() - length * offset
+    return energy, energy <= length * (10 ** (silence_db / 10) + _ROUNDING * offset)
 
 
 def _inner(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

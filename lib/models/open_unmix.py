@@ -161,7 +161,8 @@ class TargetNetworks(nn.Module):
         wanted = next(iter(self.targets.values())).channels
         magnitudes = spectrogram.abs().float()
         if wanted == 1:
-            return magnitudes.square().mean(1, keepdim=True).sqrt()
+            # the root has no slope at 0
+            return magnitudes.square().mean(1, keepdim=True).clamp_min(1e-20).sqrt()
         if spectrogram.shape[1] not in (1, wanted):
             raise InputError(
                 f"mixture: expected 1 or {wanted} channels, got {spectrogram.shape[1]}"
