@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 torch_version() { python3 -c 'from importlib.metadata import version; print(version("torch"))'; }
 
 before=$(torch_version)
-python3 -m pip install -q ".[metrics,music]" nbval
+python3 -m pip install -q ".[metrics,music,train]" nbval
 after=$(torch_version)
 if [ "$before" != "$after" ]; then
   echo "installing the course changed torch from $before to $after" >&2

@@ -68,7 +68,7 @@ def setup_source() -> str:
 try:
     import lib
 except ModuleNotFoundError:
-    %pip install -q "unmixing-sound[metrics,music] @ git+{repository()}"
+    %pip install -q "unmixing-sound[metrics,music,train] @ git+{repository()}"
     import lib
 
 print(lib.about())"""
