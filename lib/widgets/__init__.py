@@ -17,6 +17,7 @@ __all__ = [
     "embedding_sphere",
     "guess_the_score",
     "listen",
+    "loss_landscape",
     "mask_painter",
     "mixing_desk",
     "permutation_game",
