@@ -17,6 +17,7 @@ from lib.models.deep_rnn import discriminative_loss, soft_mask_layer
 from lib.models.open_unmix import TargetNetwork
 
 GOLDEN = Path(__file__).parent / "golden" / "open_unmix.json"
+SONG = {"n_fft": 64, "hop_length": 16, "hidden": 8, "bandwidth": 8000}
 
 
 def noise(*shape, seed=0, dtype=torch.float32):
@@ -103,6 +104,53 @@ def test_equals_the_published_network_with_its_weights(unidirectional, training)
     assert expected.abs().max() > 0.1
 
 
+def published_separator(ours, **options):
+    """The published package's separator with the weights of ours."""
+    package = pytest.importorskip("openunmix.model")
+    networks = {}
+    for name, network in ours.masker.targets.items():
+        networks[name] = package.OpenUnmix(
+            network.bins, network.channels, network.fc1.out_features, max_bin=network.seen_bins
+        )
+        networks[name].load_state_dict(network.state_dict(), strict=True)
+    stft = {"n_fft": ours.encoder.n_fft, "n_hop": ours.encoder.hop_length}
+    return package.Separator(networks, **stft, nb_channels=2, **options).eval()
+
+
+def ours_with_weights(**options):
+    torch.manual_seed(0)
+    separator = OpenUnmix(["vocals", "drums"], **SONG, **options).eval()
+    with torch.no_grad():
+        for weights in separator.parameters():
+            weights += 0.1 * torch.randn_like(weights)
+    return separator
+
+
+@pytest.mark.parametrize("iterations", [0, 1])
+def test_equals_the_published_package_from_waveform_to_waveform(iterations):
+    """But for the ends, which the published STFT mirrors, and a last frame that is not full."""
+    ours = ours_with_weights(wiener_iterations=iterations)
+    mixture = noise(2, 2, 16 * 60)
+    mixture[..., :64], mixture[..., -64:] = 0, 0
+    expected = published_separator(ours, niter=iterations)(mixture)
+    estimates = ours(mixture)
+    assert expected.abs().max() > 0.3
+    torch.testing.assert_close(estimates, expected, atol=1e-5, rtol=1e-5)
+    mixture = noise(2, 2, 16 * 60)
+    assert (ours(mixture) - published_separator(ours, niter=iterations)(mixture)).abs().max() > 1e-3
+
+
+def test_the_wiener_filter_takes_the_whole_signal_at_once():
+    ours = ours_with_weights(wiener_iterations=1)
+    mixture = noise(1, 2, 16 * 700)
+    mixture[..., :64], mixture[..., -64:] = 0, 0
+    estimates = ours(mixture)
+    whole = published_separator(ours, niter=1, wiener_win_len=None)(mixture)
+    torch.testing.assert_close(estimates, whole, atol=1e-5, rtol=1e-4)
+    pieces = published_separator(ours, niter=1)(mixture)  # of 300 frames
+    assert (estimates - pieces).abs().max() > 1e-3
+
+
 @pytest.mark.parametrize("iterations", [0, 1, 2])
 @pytest.mark.parametrize("level", [1.0, 300.0])
 @pytest.mark.parametrize("channels", [1, 2])
@@ -164,9 +212,6 @@ def test_the_wiener_filter_names_bad_input(estimates, mixture, iterations, messa
             noise(*mixture, dtype=torch.complex64),
             iterations,
         )
-
-
-SONG = {"n_fft": 64, "hop_length": 16, "hidden": 8, "bandwidth": 8000}
 
 
 def test_four_targets_with_the_wiener_filter():
@@ -396,6 +441,29 @@ def test_an_answer_may_exceed_the_mixture():
         torch.nn.init.ones_(network.layers[-2].bias)
     spectrogram = separator.encoder(noise(1, 1, 4000))
     assert bool((separator.magnitudes(spectrogram) > spectrogram.abs()[:, None]).any())
+
+
+def test_patches_of_any_size_do():
+    """Convolutions need no 15 frames; what is missing to the pooling's multiple is silence."""
+    torch.manual_seed(0)
+    network = CDAE(n_fft=32, hop_length=8).masker  # 17 bins; pools 3 frames, 25 bins
+    spectrogram = noise(1, 1, 17, 7, dtype=torch.complex64)
+    magnitudes = spectrogram.abs()[0, 0].T / spectrogram.abs().square().mean().sqrt()
+    padded = torch.zeros(9, 25)
+    padded[:7, :17] = magnitudes
+    expected = network.networks[0](padded[None, None])[0, 0, :7, :17].T
+    found = network(spectrogram)[0, 0, 0] / spectrogram.abs().square().mean().sqrt()
+    torch.testing.assert_close(found, expected)
+
+
+def test_an_auto_encoder_never_falls_silent_for_good():
+    """A softplus has a slope wherever it is; a ReLU that answers 0 everywhere has none."""
+    separator = CDAE.tiny()
+    for network in separator.masker.networks:
+        torch.nn.init.constant_(network.layers[-2].bias, -10.0)
+    separator.magnitudes(separator.encoder(noise(1, 1, 4000))).sum().backward()
+    slopes = [network.layers[-2].bias.grad for network in separator.masker.networks]
+    assert all(float(slope) > 0 for slope in slopes)
 
 
 @pytest.mark.parametrize(

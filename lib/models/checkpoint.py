@@ -168,10 +168,12 @@ def load(name_or_path: str | Path) -> Separator:
             "is damaged or belongs to another checkpoint; fetch or train it again"
         )
     safetensors = require_package("safetensors.torch", "checkpoints", "safetensors")
-    weights = {key: value.float() for key, value in safetensors.load(data).items()}
+    from safetensors import SafetensorError
+
     try:
+        weights = {key: value.float() for key, value in safetensors.load(data).items()}
         model.load_state_dict(weights)
-    except RuntimeError as error:
+    except (RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(
             f"{folder}: expected the weights of {config['system']}, got others ({reason})"

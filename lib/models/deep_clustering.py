@@ -11,7 +11,7 @@ comes up. To separate, the vectors are clustered, and each cluster is a binary m
 paper   argument                 meaning
 ======  =======================  ==============================================
 K, D    ``dimensions``           of the embeddings (the course writes D)
-N       ``freq * frames``        time-frequency points
+N       (freq x frames)          time-frequency points
 V       ``embeddings()``         ``(batch, N, D)``, rows of length 1
 C       ``speakers``             clusters
 ======  =======================  ==============================================
@@ -20,6 +20,8 @@ Deviations:
     - The inputs are normalised by the statistics of the mixture at hand.
     - The network sees mixtures of any length at once, in training, too; the paper trains on 100
       frames.
+    - ``paper()`` has dropout between the recurrent layers, which Y. Isik et al. ("Single-channel
+      multi-speaker separation using deep clustering", Interspeech 2016) added; it changes no size.
 """
 
 from __future__ import annotations
