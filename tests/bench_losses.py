@@ -1,7 +1,9 @@
 """What permutation invariant training costs, in one run: ``make bench``.
 
 ``pytest tests/bench_losses.py --benchmark-only --benchmark-group-by=group``. Asteroid stands beside
-the others where ``asteroid.losses`` can be imported.
+the others where ``asteroid.losses`` can be imported. What the course claims is asserted, by the
+fastest round of each: the one that other processes disturbed least. On a busy machine
+``--benchmark-timer=time.process_time`` counts the time on the processor alone.
 """
 
 import itertools
@@ -36,6 +38,21 @@ def asteroid_losses():
         return pytest.importorskip("asteroid.losses", exc_type=ImportError)
 
 
+FASTEST: dict[str, float] = {}  # of this library, by group, in seconds
+
+
+def note(benchmark):
+    """Keep the library's time, which stands first in its group."""
+    FASTEST[benchmark.group] = benchmark.stats.stats.min
+
+
+def beaten(benchmark, times=1):
+    """Require that the library was so many times as fast."""
+    if benchmark.group not in FASTEST:
+        pytest.skip("needs the library's time of the same run")
+    assert FASTEST[benchmark.group] * times <= benchmark.stats.stats.min
+
+
 # ---- the assignment of 8 sources: 8! = 40320 orders
 
 MANY = f"assign 8 sources, batch {BATCH}"
@@ -58,12 +75,14 @@ def loop_over_permutations(costs):
 @pytest.mark.benchmark(group=MANY)
 def test_assign_lib(benchmark, costs):
     loss, _ = benchmark.pedantic(pit, (costs,), rounds=100, warmup_rounds=5)
+    note(benchmark)
     assert loss.isfinite().all()
 
 
 @pytest.mark.benchmark(group=MANY)
 def test_assign_lib_enumeration(benchmark, costs):
     loss, _ = benchmark.pedantic(pit, (costs, "enumeration"), rounds=5, warmup_rounds=1)
+    beaten(benchmark, times=500)
     torch.testing.assert_close(loss, pit(costs)[0])
 
 
@@ -71,6 +90,7 @@ def test_assign_lib_enumeration(benchmark, costs):
 def test_assign_torchmetrics_enumeration(benchmark, costs):
     search = torchmetrics_pit()._find_best_perm_by_exhaustive_method
     loss, _ = benchmark.pedantic(search, (costs.mT, torch.min), rounds=5, warmup_rounds=1)
+    beaten(benchmark, times=500)
     torch.testing.assert_close(loss, pit(costs)[0])
 
 
@@ -78,12 +98,14 @@ def test_assign_torchmetrics_enumeration(benchmark, costs):
 def test_assign_asteroid_enumeration(benchmark, costs):
     search = asteroid_losses().PITLossWrapper.find_best_perm_factorial
     loss, _ = benchmark.pedantic(search, (costs,), rounds=5, warmup_rounds=1)
+    beaten(benchmark, times=500)
     torch.testing.assert_close(loss, pit(costs)[0])
 
 
 @pytest.mark.benchmark(group=MANY)
 def test_assign_loop_over_permutations(benchmark, costs):
     loss = benchmark.pedantic(loop_over_permutations, (costs,), rounds=3)
+    beaten(benchmark, times=500)
     torch.testing.assert_close(loss, pit(costs)[0])
 
 
@@ -120,6 +142,7 @@ def compare(benchmark, loss, signals):
 
 def test_step_lib(benchmark, signals):
     compare(benchmark, lib_loss, signals)
+    note(benchmark)
 
 
 def test_step_torchmetrics(benchmark, signals):
@@ -130,8 +153,10 @@ def test_step_torchmetrics(benchmark, signals):
         return -functional.permutation_invariant_training(estimates, references, metric)[0].mean()
 
     compare(benchmark, loss, signals)
+    beaten(benchmark)
 
 
 def test_step_asteroid(benchmark, signals):
     asteroid = asteroid_losses()
     compare(benchmark, asteroid.PITLossWrapper(asteroid.pairwise_neg_sisdr), signals)
+    beaten(benchmark)

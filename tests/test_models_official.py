@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import http.server
+import pathlib
 import threading
 
 import pytest
@@ -77,6 +78,27 @@ def test_a_wrong_hash_is_kept_apart(release, tmp_path):
     with pytest.raises(DataError, match="expected sha256"):
         official.load("openunmix/made-speech", progress=False)
     assert folder_names(tmp_path / "cache") == [files["speech"] + ".bad"]
+
+
+class Trap:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return pathlib.Path.touch, (self.path,)
+
+
+def test_a_pickle_that_would_run_something_does_not(release, tmp_path):
+    files = official.RELEASES["openunmix/made"].files
+    other = tmp_path / "server" / "files" / "weights"
+    torch.save({"fc1.weight": Trap(tmp_path / "sprung")}, other)
+    files["speech"] = f"x-{hashlib.sha256(other.read_bytes()).hexdigest()[:8]}.pth"
+    other.rename(other.with_name(files["speech"]))
+    with pytest.raises(DataError, match="expected the weights of an Open-Unmix network"):
+        official.load("openunmix/made-speech", progress=False)
+    assert not (tmp_path / "sprung").exists()
 
 
 @pytest.mark.parametrize("content", [b"no weights", None], ids=["text", "another state"])

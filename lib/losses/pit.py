@@ -145,7 +145,8 @@ def _enumerate(costs: torch.Tensor) -> torch.Tensor:
 def _hungarian(costs: torch.Tensor) -> torch.Tensor:
     from scipy.optimize import linear_sum_assignment
 
-    columns = costs.transpose(1, 2).cpu().double().numpy()  # (B, R, E)
+    # in a row, as SciPy would else copy every item on its way
+    columns = costs.cpu().double().numpy().transpose(0, 2, 1).copy()  # (B, R, E)
     # references come back in their order, so the columns chosen are the permutation
     chosen = np.array([linear_sum_assignment(item)[1] for item in columns], dtype=np.int64)
     return torch.from_numpy(chosen).view(-1, costs.shape[2]).to(costs.device)
