@@ -478,7 +478,35 @@ def test_cdae_names_bad_options(options, message):
         CDAE(**options)
 
 
+def test_calibration_gives_an_auto_encoder_its_statistics():
+    separator = CDAE.tiny()
+    network = separator.masker
+    mixtures = 3 * noise(4, 1, 4000)
+    spectrogram = separator.encoder(mixtures)
+    before = network(spectrogram[:1])
+    network.level *= 2  # the answers have the level of each frequency
+    torch.testing.assert_close(network(spectrogram[:1]), 2 * before)
+    separator.calibrate(mixtures)
+    relative = spectrogram.abs() / spectrogram.abs().square().mean((1, 2, 3), keepdim=True).sqrt()
+    logarithms = (relative + 1e-3).log()
+    torch.testing.assert_close(network.level, relative.mean((0, 1, 3)))
+    torch.testing.assert_close(network.mean, logarithms.mean((0, 1, 3)))
+    torch.testing.assert_close(network.scale, logarithms.transpose(2, 3).flatten(0, 2).std(0))
+    unaltered = CDAE.paper()
+    unaltered.calibrate(noise(1, 1, 4000))
+    assert bool((unaltered.masker.level == 1).all() and (unaltered.masker.mean == 0).all())
+
+
 # all four
+
+
+@pytest.mark.parametrize("system", [DeepKaraoke, DeepRNN])
+def test_calibration_brings_every_frequency_to_mean_0_and_deviation_1(system):
+    separator, mixtures = system.tiny(), noise(4, 1, 8000) * torch.linspace(0.1, 3, 8000)
+    separator.calibrate(mixtures)
+    seen = separator.masker.features(separator.encoder(mixtures)).flatten(0, 1)  # (B * K, F)
+    torch.testing.assert_close(seen.mean(0), torch.zeros(257), atol=1e-4, rtol=0)
+    torch.testing.assert_close(seen.std(0), torch.ones(257), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("system", [CDAE, DeepKaraoke, OpenUnmix])
