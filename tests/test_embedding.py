@@ -126,6 +126,22 @@ def test_misi_without_iterations_keeps_the_phase_of_the_mixture():
     torch.testing.assert_close(misi(magnitudes, mixture, stft, 0), expected, atol=1e-7, rtol=0)
 
 
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_step_of_misi_by_hand(count):
+    """Each source gets an equal share of what is missing, and keeps the phase of the sum only."""
+    stft, mixture = STFT(64, 16), noise(1, 1, 300, dtype=torch.float64)
+    magnitudes = stft(noise(1, count, 1, 300, seed=1, dtype=torch.float64)).abs()
+    phase = stft(mixture)[0, 0].angle()
+    first = [stft.inverse(torch.polar(one[0], phase), 300) for one in magnitudes[0]]
+    missing = mixture[0, 0] - sum(first)
+    expected = []
+    for one, magnitude in zip(first, magnitudes[0], strict=True):
+        phase = stft(one + missing / count).angle()
+        expected.append(stft.inverse(torch.polar(magnitude[0], phase), 300))
+    found = misi(magnitudes, mixture, stft, 1)
+    torch.testing.assert_close(found[0, :, 0], torch.stack(expected), atol=1e-9, rtol=0)
+
+
 def test_misi_comes_closer_to_the_mixture_and_to_the_sources():
     stft, mixture, sources, magnitudes = two_speakers()
     left, scores = [], []
