@@ -336,14 +336,14 @@ def get(archive: Archive, folder: Path, keep: bool = False) -> None:
         None if archive.about else archive.size,
         md5=archive.md5,
     )
-    if not stated and _recorded(archive, folder) is None:
+    print(f"{archive.name}: unpacking")
+    unpack(path, folder, archive.strip)
+    if not stated and _recorded(archive, folder) is None:  # only that of a whole archive is kept
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         with (folder / "SHA256SUMS").open("a", encoding="utf-8") as sums:
             sums.write(f"{found}  {archive.name}\n")
         print(f"{archive.name}: no hash is published; sha256 {found} is kept in SHA256SUMS")
-    print(f"{archive.name}: unpacking")
-    unpack(path, folder, archive.strip)
     done.touch()
     if not keep:
         path.unlink()
@@ -414,10 +414,10 @@ def main(arguments: list[str] | None = None) -> int:
                 return 1
         for archive in corpus.archives:
             get(archive, folder, options.keep)
-    except CourseError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (CourseError, OSError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, EOFError):
         print("stopped; run it again to go on", file=sys.stderr)
         return 130
     print(f"done: {folder}")

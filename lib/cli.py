@@ -91,7 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except CourseError as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        # in one piece: several processes of a training may speak at once
+        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
         return _BAD_INPUT
     except OSError as error:
         print(
@@ -144,6 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser(
         "train",
         help="train a system by a recipe",
+        usage="%(prog)s RECIPE [--out DIR] [--resume] [--quiet] [--SECTION.KEY VALUE ...]",
         description="Train a system by a recipe. Any key of it can be given as an option, such as "
         "--optimiser.learning_rate 3e-4, --trainer.max_epochs 5 or --seed 7.",
     )
@@ -156,6 +158,8 @@ def _parser() -> argparse.ArgumentParser:
     sweep = commands.add_parser(
         "sweep",
         help="search over the numbers of a recipe",
+        usage="%(prog)s RECIPE --space YAML [--trials N] [--storage URL] [--out DIR] [--quiet] "
+        "[--SECTION.KEY VALUE ...]",
         description="Train a recipe with other values again and again. Any key of the recipe can "
         "be given as an option, as for train. A sweep goes on where its storage ends.",
     )
@@ -298,7 +302,7 @@ def _sweep(options: argparse.Namespace) -> int:
         options.recipe,
         options.space,
         options.trials,
-        options.storage or f"sqlite:///{out / 'sweep.db'}",
+        options.storage or f"sqlite:///{(out / 'sweep.db').as_posix()}",
         out,
         overrides=overrides,
         progress=not options.quiet,

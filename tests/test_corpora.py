@@ -184,6 +184,15 @@ def test_folders_of_splits_are_taken_as_they_are(tmp_path):
     )
     with pytest.raises(DataError, match="expected at least 3 speakers in val, got 2"):
         data.ThreeSpeakers("val", 1, corpus="folders", folder=tmp_path)
+    (tmp_path / "val").rename(tmp_path / "dev")
+    with pytest.raises(DataError, match="expected a folder val beside train and test"):
+        FolderSpeech(tmp_path, "val")
+
+
+def test_too_few_speakers_name_their_folder(tmp_path):
+    speakers_in(tmp_path, "abc")
+    with pytest.raises(DataError, match=f"{tmp_path.name}: expected at least 6 speakers.*got 3"):
+        data.TwoSpeakers("train", corpus="folders", folder=tmp_path)
 
 
 def test_librispeech(tmp_path):
@@ -193,6 +202,7 @@ def test_librispeech(tmp_path):
                 name = f"{reader}-198-{number:04d}.flac"
                 path = tmp_path / "LibriSpeech" / part / reader / "198" / name
                 put(path, sound(0.4, 16000, int(reader) + number), 16000)
+    (tmp_path / "LibriSpeech" / "train-clean-100" / ".DS_Store").touch()  # no speaker
     source = LibriSpeechSpeech(tmp_path, "train")
     assert source.speakers == ["train-clean-100/19", "train-clean-100/26"]
     inner = tmp_path / "LibriSpeech"
@@ -299,11 +309,60 @@ def test_a_truncated_flac_and_a_rate_that_is_too_low(tmp_path):
         (lambda path: data.VoiceBankDemand(path, "dev"), "split: expected one of train"),
         (lambda path: data.MUSDB18(path, "dev"), "split: expected one of train"),
         (lambda path: data.VoiceBankDemand(path, seconds=0), "seconds: expected"),
+        (lambda path: data.VoiceBankDemand(path, seconds="long"), "seconds: expected"),
+        (lambda path: data.VoiceBankDemand(path, seconds=1e-5), "one sample"),
+        (lambda path: data.VoiceBankDemand(3), "folder: expected a path, got 3"),
     ],
 )
 def test_one_clear_error(tmp_path, call, words):
     with pytest.raises(InputError, match=words):
         call(voicebank(tmp_path))
+
+
+def corpora(root):
+    """Each corpus in its layout, and the recipe's data section for it."""
+    mix_folder(root / "librimix", ("train-100", "dev", "test"))
+    mix_folder(root / "libri3mix", ("train-100", "dev", "test"), sources=("s1", "s2", "s3"))
+    mix_folder(root / "wham", ("tr", "cv", "tt"))
+    voicebank(root / "voicebank")
+    musdb(root / "musdb")
+    speakers_in(root / "folders", "abcdef")
+    two = ("UPIT", {})
+    yield two, {"name": "librimix", "folder": "librimix"}
+    yield ("UPIT", {"speakers": 3}), {"name": "librimix", "folder": "libri3mix"}
+    yield two, {"name": "wham", "folder": "wham", "mixture": "mix_both"}
+    yield (
+        ("CDAE", {"sources": ["speech", "noise"], "sample_rate": 8000}),
+        {"name": "voicebank_demand", "folder": "voicebank"},
+    )
+    yield two, {"name": "two_speakers", "corpus": "folders", "folder": "folders"}
+    target = {"name": "musdb18", "folder": "musdb", "target": "vocals", "mono": True}
+    yield ("CDAE", {"sources": ["vocals", "rest"], "sample_rate": 8000}), target
+
+
+def test_a_recipe_takes_each_corpus_and_workers_that_are_spawned_can_have_it(tmp_path):
+    import pickle
+
+    from lib.training import MixtureData, load_recipe
+    from lib.training.recipes import build_model
+
+    for (system, options), section in corpora(tmp_path):
+        section["folder"] = str(tmp_path / section["folder"])
+        recipe = load_recipe(
+            {
+                "system": {"name": system, "preset": "tiny", **options},
+                "data": {"seconds": 0.2, "batch_size": 2, "val_items": 2, **section},
+                "objective": {"name": "waveform"},
+            }
+        )
+        model = build_model(recipe)
+        made = MixtureData.from_recipe(recipe, model)
+        batch = made.batch(0, 0)
+        assert batch.sources.shape == (2, model.sources, 1, 1600)
+        assert torch.isfinite(model(batch.mixture)).all()
+        for items in (made.train_items, made.val_items):
+            again = pickle.loads(pickle.dumps(items))
+            assert torch.equal(again[1].mixture, items[1].mixture)
 
 
 def test_items_are_the_same_in_another_process(tmp_path):

@@ -188,6 +188,23 @@ def test_without_a_published_hash_the_first_one_is_kept(offer, tmp_path, capsys)
     assert "expected sha256" in capsys.readouterr().err
 
 
+def test_the_hash_of_an_archive_that_cannot_be_unpacked_is_not_kept(offer, tmp_path, capsys):
+    whole = tarred(DIGITS)
+    offer(whole[: len(whole) // 2], md5=None, about=True, comment=download.NOT_PUBLISHED)
+    assert run(tmp_path) == 2
+    assert "delete it and run again" in complaint(capsys)
+    (tmp_path / ".archives" / "small.tar.gz").unlink()
+    offer(whole, md5=None, about=True, comment=download.NOT_PUBLISHED)
+    assert run(tmp_path) == 0
+
+
+def test_a_place_that_is_a_file_is_one_line(offer, tmp_path, capsys):
+    offer(tarred(DIGITS))
+    (tmp_path / "file").touch()
+    assert run(tmp_path / "file" / "below") == 2
+    complaint(capsys)
+
+
 HOSTILE = {
     "dots.zip": zipped({"a.txt": b"a", "../evil.txt": b"evil"}),
     "root.zip": zipped({"/evil.txt": b"evil"}),

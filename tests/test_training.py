@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -80,26 +81,56 @@ def test_a_training_leaves_its_recipe_its_curve_and_a_model(uninterrupted):
     assert card["hours"] >= 0
 
 
-def test_a_killed_training_resumes_to_the_same_curve(uninterrupted, tmp_path):
-    out = tmp_path / "run"
-    code = f"""
-import os, signal
-from lib.training import train
-from lib.training.task import SeparationTask
-
+# where the second epoch dies, and how many rows the curve then has
+KILLS = {
+    "in a step": (
+        """
 step = SeparationTask.training_step
 
 def killed(self, batch, index):
     if (self.current_epoch, index) == (1, 2):
-        os.kill(os.getpid(), signal.SIGKILL)
+        die()
     return step(self, batch, index)
 
 SeparationTask.training_step = killed
-train({RECIPE!r}, {str(out)!r}, progress=False)
+""",
+        1,
+    ),
+    "while the checkpoints are written": (
+        """
+write = engine._write_curve
+
+def killed(path, rows):
+    write(path, rows)
+    if len(rows) == 2:  # all is written but the last checkpoint
+        die()
+
+engine._write_curve = killed
+""",
+        2,
+    ),
+}
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows kills in another way")
+@pytest.mark.parametrize("where", KILLS)
+def test_a_killed_training_resumes_to_the_same_curve(uninterrupted, tmp_path, where):
+    out = tmp_path / "run"
+    deadly, rows = KILLS[where]
+    code = f"""
+import os, signal
+from lib.training import engine
+from lib.training.task import SeparationTask
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+{deadly}
+engine.train({RECIPE!r}, {str(out)!r}, progress=False)
 """
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert process.returncode == -signal.SIGKILL, process.stderr
-    assert len(curve(out)) == 1
+    assert len(curve(out)) == rows
     run(out, resume=True)
     assert curve(out) == curve(uninterrupted)
     expected = weights(uninterrupted / "last.ckpt")
@@ -140,8 +171,52 @@ def test_two_processes_train_as_one_with_the_whole_batch(tmp_path):
         torch.testing.assert_close(two[name], value, atol=1e-6, rtol=1e-5)
     assert any(not torch.allclose(one[name], start[name], atol=1e-6) for name in one)
     # each validation item counts once, though five of them do not split in two
-    for key in ("val/loss", "val/si_sdr_i"):
+    for key in ("train/loss", "val/loss", "val/si_sdr_i"):
         assert curve(tmp_path / "two")[0][key] == pytest.approx(curve(tmp_path / "one")[0][key])
+
+
+def test_a_loss_that_is_not_finite_in_one_of_two_processes_stops_both(tmp_path):
+    out = tmp_path / "run"
+    changed = {"trainer.strategy": "ddp", "trainer.devices": 2, "data.steps_per_epoch": 1}
+    script = tmp_path / "script.py"
+    script.write_text(f"""
+import os
+from lib.errors import CourseError
+from lib.training import engine
+from lib.training.task import SeparationTask
+
+losses = SeparationTask._losses
+
+def broken(self, batch):
+    found, wrong = losses(self, batch)
+    second = self.trainer.global_rank == 1 and self.current_epoch == 1
+    return found, batch.names[:1] if second else wrong
+
+SeparationTask._losses = broken
+try:
+    engine.train({RECIPE!r}, {str(out)!r}, progress=False, overrides={changed!r})
+except CourseError as error:
+    open({str(tmp_path)!r} + "/" + os.environ.get("LOCAL_RANK", "0"), "w").write(str(error))
+""")
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path.cwd())}
+    process = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, env=environment
+    )
+    assert process.returncode == 0, process.stderr
+    said = [(tmp_path / rank).read_text() for rank in "01"]
+    assert said[0] == said[1]
+    assert "epoch 1, step 1, at the items train-0005;" in said[0]
+    assert len(curve(out)) == 1
+
+
+def test_gradients_that_are_accumulated_make_those_of_the_whole_batch(tmp_path):
+    common = {"optimiser.name": "sgd", "system.dropout": 0.0, "trainer.max_epochs": 1}
+    run(tmp_path / "whole", overrides=common | {"data.steps_per_epoch": 1})
+    parts = {"data.batch_size": 2, "data.steps_per_epoch": 2}
+    run(tmp_path / "parts", overrides=common | parts | {"trainer.accumulate_grad_batches": 2})
+    whole, added = (weights(tmp_path / name / "last.ckpt") for name in ("whole", "parts"))
+    for name, value in whole.items():
+        torch.testing.assert_close(added[name], value, atol=1e-6, rtol=1e-5)
 
 
 def test_a_loss_that_is_not_finite_stops_at_the_item_and_keeps_the_checkpoint(
@@ -164,6 +239,44 @@ def test_a_loss_that_is_not_finite_stops_at_the_item_and_keeps_the_checkpoint(
     assert all(
         torch.isfinite(value).all() for value in weights(tmp_path / "run/last.ckpt").values()
     )
+
+
+def test_a_validation_loss_that_is_not_finite_stops(monkeypatch, tmp_path):
+    def broken(name, **options):
+        def objective(model, mixture, sources):
+            losses = model(mixture).square().mean((1, 2, 3))
+            return losses if model.training else losses / 0
+
+        return objective
+
+    monkeypatch.setattr(engine, "make_objective", broken)
+    with pytest.raises(Diverged, match="validation loss.*items val-0000, val-0001, .*val-0004"):
+        run(tmp_path / "run")
+
+
+def test_a_training_that_fails_in_its_first_epoch_leaves_its_folder_free(monkeypatch, tmp_path):
+    with monkeypatch.context() as patched:
+        patched.setattr(SeparationTask, "training_step", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    run(tmp_path / "run", overrides={"trainer.max_epochs": 1})
+
+
+def test_an_error_in_a_worker_is_one_line(tmp_path):
+    from test_corpora import cut, speakers_in
+
+    from lib.data.folders import FolderSpeech
+
+    speakers_in(tmp_path / "corpus", "abcdef", rate=8000)
+    for speaker in FolderSpeech(tmp_path / "corpus", "val").speakers:  # read in workers only
+        for path in (tmp_path / "corpus" / speaker).iterdir():
+            cut(path)
+    changed = {"data.corpus": "folders", "data.folder": str(tmp_path / "corpus"), "data.workers": 1}
+    with pytest.raises(DataError, match="truncated") as caught:
+        run(tmp_path / "run", overrides=changed)
+    assert str(caught.value).startswith(str(tmp_path / "corpus"))
+    assert "\n" not in str(caught.value)
 
 
 def test_a_gradient_that_is_not_finite_stops(monkeypatch, tmp_path):
@@ -197,7 +310,8 @@ def test_a_full_disk_is_one_line_and_keeps_the_checkpoint_before(monkeypatch, tm
 
 
 def test_room_is_looked_for_before_the_start(monkeypatch, tmp_path):
-    monkeypatch.setattr(engine.shutil, "disk_usage", lambda path: (10**6, 10**6, 1000))
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(engine.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(CourseError, match="MB of free space"):
         run(tmp_path / "run")
 
@@ -207,8 +321,9 @@ def test_folders_that_are_no_place_for_a_training(uninterrupted, tmp_path):
         run(uninterrupted)
     with pytest.raises(InputError, match="leave out --resume"):
         run(tmp_path / "none", resume=True)
-    with pytest.raises(InputError, match="optimiser: expected what the training began with"):
-        run(uninterrupted, resume=True, overrides={"optimiser.learning_rate": 1.0})
+    for key, value in (("optimiser.learning_rate", 1.0), ("trainer.gradient_clip_val", 1.0)):
+        with pytest.raises(InputError, match=f"{key}: expected what the training began with"):
+            run(uninterrupted, resume=True, overrides={key: value})
     file = tmp_path / "file"
     file.write_text("")
     for out in (file, file / "below"):
@@ -217,18 +332,52 @@ def test_folders_that_are_no_place_for_a_training(uninterrupted, tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path):
+class Trap:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+
+    def __reduce__(self):
+        return os.mkdir, (self.folder,)
+
+
+def test_a_damaged_or_hostile_checkpoint_is_named_and_never_unpickled(uninterrupted, tmp_path):
     out = tmp_path / "run"
-    out.mkdir()
-    engine._write_recipe(out / "recipe.yaml", load_recipe(RECIPE))
-    (out / "last.ckpt").write_bytes(b"PK\x03\x04 not a checkpoint")
-    with pytest.raises(DataError, match="last.ckpt.*damaged"):
+    shutil.copytree(uninterrupted, out)
+    path = out / "last.ckpt"
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1
+    for content in (b"", b"PK\x03\x04 not a checkpoint", whole[: len(whole) // 2], flipped):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match="last.ckpt.*damaged"):
+            run(out, resume=True)
+    for content in ([1], {"state_dict": {}}, {"state_dict": Trap(tmp_path / "sprung")}):
+        torch.save(content, path)
+        with pytest.raises(DataError, match="last.ckpt.*damaged"):
+            run(out, resume=True)
+    assert not (tmp_path / "sprung").exists()
+    path.write_bytes(whole)
+    (out / "best.ckpt").unlink()
+    with pytest.raises(DataError, match="best.ckpt: expected a checkpoint, got nothing"):
         run(out, resume=True)
 
 
+def test_a_checkpoint_of_another_system_is_refused(uninterrupted, tmp_path):
+    out = tmp_path / "run"
+    run(out, overrides={"system.hidden": 4, "trainer.max_epochs": 1})
+    shutil.copy(uninterrupted / "last.ckpt", out / "last.ckpt")
+    with pytest.raises(
+        DataError, match="last.ckpt: expected weights of UPIT, got others"
+    ) as caught:
+        run(out, resume=True, overrides={"system.hidden": 4})
+    assert "\n" not in str(caught.value)
+
+
 def test_options_that_lightning_refuses_are_one_error_and_leave_no_folder(tmp_path):
-    with pytest.raises(InputError, match="trainer: .*telepathy"):
-        run(tmp_path / "run", overrides={"trainer.strategy": "telepathy"})
+    with pytest.raises(InputError, match="trainer: expected options that Lightning takes"):
+        run(tmp_path / "run", overrides={"trainer.accelerator": "gpu", "trainer.devices": 99})
     assert not (tmp_path / "run").exists()
 
 
@@ -236,6 +385,31 @@ def test_weights_and_biases_without_its_package(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(MissingPackageError, match="pip install wandb"):
         run(tmp_path / "run", overrides={"trainer.logger": "wandb"})
+
+
+def test_weights_and_biases_goes_on_with_its_run_and_works_offline(monkeypatch, tmp_path):
+    import lightning.pytorch as pl
+
+    monkeypatch.setitem(sys.modules, "wandb", type(sys)("wandb"))
+    monkeypatch.setattr(pl.loggers, "WandbLogger", dict)
+    first = engine._logger("wandb-offline", tmp_path)
+    assert (first["offline"], first["id"], first["save_dir"]) == (True, None, tmp_path)
+    (tmp_path / "wandb" / "offline-run-20260101_000000-abc123").mkdir(parents=True)
+    again = engine._logger("wandb", tmp_path)
+    assert (again["offline"], again["id"]) == (False, "abc123")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_is_a_bar_in_a_terminal_and_a_line_per_epoch(
+    monkeypatch, tmp_path, capfd, terminal
+):
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)  # the tests' own
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
+    train(RECIPE, tmp_path / "run", overrides={"trainer.max_epochs": 2})
+    shown = capfd.readouterr()
+    lines = shown.out.replace("\r", "\n").splitlines()
+    assert [line[:9] for line in lines if line.startswith("epoch ")] == ["epoch   0", "epoch   1"]
+    assert ("Epoch 1:" in shown.out + shown.err) is terminal
 
 
 def test_an_interrupt_keeps_the_last_checkpoint(monkeypatch, tmp_path):
@@ -265,6 +439,9 @@ def test_time_and_patience_end_a_training(monkeypatch, tmp_path):
     overrides = {"early_stopping.patience": 1, "data.val_items": 4, "trainer.max_epochs": 9}
     run(tmp_path / "tired", overrides=overrides)
     assert [row["val/si_sdr_i"] for row in curve(tmp_path / "tired")] == [3.0, 2.0]
+    run(tmp_path / "tired", overrides=overrides, resume=True)  # is over and stays so
+    assert len(curve(tmp_path / "tired")) == 2
+    assert json.loads((tmp_path / "tired/model/card.json").read_text())["best_epoch"] == 0
 
 
 def test_bfloat16_trains_with_losses_in_float32(monkeypatch, tmp_path):
@@ -382,3 +559,7 @@ def test_a_live_training_refuses_what_it_cannot_train_on():
         train_live(UPIT.tiny(), items, steps=1)
     with pytest.raises(InputError, match="steps"):
         train_live(UPIT.tiny(), items, steps=0)
+    with pytest.raises(InputError, match="learning_rate: expected a number above 0, got -1"):
+        train_live(UPIT.tiny(), items, learning_rate=-1)
+    with pytest.raises(InputError, match="items: expected at least one"):
+        train_live(UPIT.tiny(), [])

@@ -78,8 +78,12 @@ def test_the_seed_decides_the_weights_and_leaves_the_state_alone():
         ("trainer.max_time", "an hour", "DD:HH:MM:SS"),
         ("trainer.precision", "16-mixed", "bf16-mixed"),
         ("trainer.logger", "mlflow", "tensorboard"),
+        ("trainer.strategy", "telepathy", "auto, ddp"),
         ("early_stopping.patience", 0, "1 or more"),
-        ("seed", -1, "0 or more"),
+        ("seed", -1, "whole number, 0 to"),
+        ("seed", 2**63, "whole number, 0 to"),
+        ("trainer.accumulate_grad_batches", 3, "divisor of data.steps_per_epoch, 100"),
+        ("objective.loss", [1], "objective"),
         ("data", 3, "a section"),
         ("seed.x", 3, "a section"),
     ],
@@ -118,6 +122,16 @@ def test_values_of_the_command_line():
     given = ["3", "3e-4", "true", "null", "gpu", "[1, 2]", "00:00:35:00", "relu"]
     expected = [3, 3e-4, True, None, "gpu", [1, 2], "00:00:35:00", "relu"]
     assert [parse_value(text) for text in given] == expected
+
+
+def test_numbers_with_exponents_are_numbers_in_files_too(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        "system: {name: UPIT, preset: tiny}\ndata: {name: two_speakers}\n"
+        "objective: {name: waveform}\noptimiser: {learning_rate: 3e-4, weight_decay: 1E-5}\n"
+    )
+    recipe = load_recipe(path)
+    assert recipe["optimiser"] == {"name": "adam", "learning_rate": 3e-4, "weight_decay": 1e-5}
 
 
 def test_times():

@@ -6,6 +6,7 @@ item takes nor what another option does.
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 import numpy as np
@@ -116,8 +117,9 @@ class Noises:
     """
 
     def __init__(self, split: str, kinds: list[str] | None = None):
-        if isinstance(kinds, str):
-            raise InputError(f"kinds: expected a list, got the string {kinds!r}; write [{kinds!r}]")
+        if kinds is not None and not isinstance(kinds, (list, tuple)):
+            what = "the string " if isinstance(kinds, str) else ""
+            raise InputError(f"kinds: expected a list, got {what}{kinds!r}; write [{kinds!r}]")
         known = noise_kinds()
         self.kinds = known if kinds is None else [choose(kind, known, "kinds") for kind in kinds]
         if not self.kinds:
@@ -193,12 +195,12 @@ class Augmentation:
             if not 0.5 <= self.speed_range[0] <= self.speed_range[1] <= 2.0:
                 raise InputError(f"speed_range: expected speeds from 0.5 to 2, got {speed_range}")
         self.equaliser_db = options.get("equaliser_db", 0.0)
-        if not 0 <= self.equaliser_db <= 20:
-            raise InputError(f"equaliser_db: expected 0 to 20 dB, got {self.equaliser_db}")
+        if not (isinstance(self.equaliser_db, numbers.Real) and 0 <= self.equaliser_db <= 20):
+            raise InputError(f"equaliser_db: expected 0 to 20 dB, got {self.equaliser_db!r}")
         self.fastest = self.speed_range[1] if self.speed_range else 1.0
         self.max_offset = options.get("max_offset", 0.0)
-        if not 0 <= self.max_offset < np.inf:
-            raise InputError(f"max_offset: expected seconds, 0 or more, got {self.max_offset}")
+        if not (isinstance(self.max_offset, numbers.Real) and 0 <= self.max_offset < np.inf):
+            raise InputError(f"max_offset: expected seconds, 0 or more, got {self.max_offset!r}")
         self.reverb = options.get("reverb")
         if self.reverb is not None:
             choose(self.reverb, ("reverberant", "dry"), "reverb")

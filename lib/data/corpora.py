@@ -51,7 +51,7 @@ class Recorded(Mixtures):
     ):
         super().__init__(split, 1 if items is None else items, seed, sample_rate)
         self.folder = require_folder(folder, self.corpus, self.layout)
-        self.seconds, self.drawn = check_seconds(seconds), items is not None
+        self.seconds, self.drawn = check_seconds(seconds, self.sample_rate), items is not None
         self.roles = self._roles()
         mixtures = self.roles["mixture"]
         if not mixtures.is_dir():

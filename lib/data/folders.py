@@ -26,6 +26,7 @@ def require_folder(folder: str | Path, corpus: str, layout: str) -> Path:
         layout: what is expected in it.
 
     Raises:
+        InputError: if it is no path.
         DataError: if there is no such folder.
 
     Example:
@@ -35,6 +36,8 @@ def require_folder(folder: str | Path, corpus: str, layout: str) -> Path:
         lib.errors.DataError: /nowhere: expected a folder with files such as 7_jackson_32.wav, got
         nothing there; to get it: python data_scripts/download.py fsdd
     """
+    if not isinstance(folder, (str, Path)):
+        raise InputError(f"folder: expected a path, got {folder!r}")
     path = Path(folder).expanduser()
     if not path.is_dir():
         how = f"to get it: python data_scripts/download.py {corpus}" if corpus else "check its name"
@@ -58,6 +61,11 @@ def sound_files(folder: Path, pattern: str = "*") -> list[Path]:
         for path in folder.glob(pattern)
         if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
     )
+
+
+def _folders(folder: Path) -> list[str]:
+    """The names of the folders in a folder, without those that systems hide in it."""
+    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
 def header(path: Path, sample_rate: int) -> AudioInfo:
@@ -133,7 +141,7 @@ def read_excerpt(path: Path, found: AudioInfo, start: int, frames: int) -> torch
 
 
 def speaker_split(
-    speakers: list[str], split: str, seed: int = 0, held_out: float = 0.1
+    speakers: list[str], split: str, seed: int = 0, held_out: float = 0.1, name: str = "speakers"
 ) -> list[str]:
     """The speakers of a split: drawn once from a seed, and no speaker in two splits.
 
@@ -142,6 +150,7 @@ def speaker_split(
         split: ``train``, ``val`` or ``test``.
         seed: of the draw.
         held_out: part of the speakers in ``val``, and in ``test``; at least two each.
+        name: what has these speakers, for the error.
 
     Raises:
         InputError: for an unknown split.
@@ -154,8 +163,8 @@ def speaker_split(
     choose(split, SPLITS, "split")
     if len(speakers) < LEAST_SPEAKERS * len(SPLITS):
         raise DataError(
-            f"speakers: expected at least {LEAST_SPEAKERS * len(SPLITS)}, two for each of train, "
-            f"val and test, got {len(speakers)}; take a corpus with more speakers"
+            f"{name}: expected at least {LEAST_SPEAKERS * len(SPLITS)} speakers, two for each of "
+            f"train, val and test, got {len(speakers)}; take a corpus with more speakers"
         )
     order = np.random.default_rng(seed).permutation(sorted(speakers)).tolist()
     count = max(LEAST_SPEAKERS, round(held_out * len(order)))
@@ -166,7 +175,7 @@ def speaker_split(
 class FolderSpeech:
     """One folder per speaker, all sound files in and below it; the base of other corpora of speech.
 
-    Where the folder holds ``train``, ``val`` and ``test``, the speakers in these are taken. Without
+    Where the folder holds ``train``, ``val`` or ``test``, the speakers in these are taken. Without
     them the speakers are divided by :func:`speaker_split`.
 
     Args:
@@ -198,12 +207,18 @@ class FolderSpeech:
 
     def _list(self) -> dict[str, list[Path] | None]:
         """The files of each speaker; None where they are listed when first drawn."""
-        root, divided = self.folder, (self.folder / self.split).is_dir()
-        if divided:
-            root = self.folder / self.split
-        names = [p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")]
-        self._root = root
-        return dict.fromkeys(names if divided else speaker_split(names, self.split))
+        found = _folders(self.folder)
+        given = [name for name in SPLITS if name in found]
+        if not given:
+            self._root = self.folder
+            return dict.fromkeys(speaker_split(found, self.split, name=str(self.folder)))
+        if self.split not in given:
+            raise DataError(
+                f"{self.folder}: expected a folder {self.split} beside {' and '.join(given)}, got "
+                "none; divide the speakers among train, val and test"
+            )
+        self._root = self.folder / self.split
+        return dict.fromkeys(_folders(self._root))
 
     def files(self, speaker: str) -> list[Path]:
         """The sound files of a speaker.
@@ -280,7 +295,7 @@ class LibriSpeechSpeech(FolderSpeech):
             )
         self._root = root
         # a speaker is in one subset only; the folders in between are chapters
-        return {f"{part.name}/{p.name}": None for part in found for p in part.iterdir()}
+        return {f"{part.name}/{name}": None for part in found for name in _folders(part)}
 
 
 class FSDDSpeech(FolderSpeech):
@@ -300,5 +315,5 @@ class FSDDSpeech(FolderSpeech):
         files: dict[str, list[Path] | None] = {}
         for path in sound_files(inner if inner.is_dir() else self.folder, "*_*_*.wav"):
             files.setdefault(path.stem.split("_")[1], []).append(path)
-        chosen = speaker_split(list(files), self.split)
+        chosen = speaker_split(list(files), self.split, name=str(self.folder))
         return {speaker: files[speaker] for speaker in chosen}

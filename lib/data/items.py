@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -123,21 +124,28 @@ def check_range(values: float | tuple[float, float], name: str, unit: str = "dB"
     return float(ends[0]), float(ends[1])
 
 
-def check_seconds(seconds: float | None) -> float | None:
-    """Require a positive length in seconds, or None.
+def check_seconds(seconds: float | None, sample_rate: int) -> float | None:
+    """Require a length of at least one sample, or None.
 
     Args:
         seconds: what the caller passed.
+        sample_rate: Hz.
 
     Raises:
         InputError: for anything else.
 
     Example:
-        >>> check_seconds(4.0)
+        >>> check_seconds(4.0, 8000)
         4.0
     """
-    if seconds is not None and not 0 < seconds < np.inf:
-        raise InputError(f"seconds: expected a positive number or None, got {seconds}")
+    if seconds is None:
+        return None
+    is_number = isinstance(seconds, numbers.Real)
+    if not (is_number and 0 < seconds < np.inf and round(seconds * sample_rate) >= 1):
+        raise InputError(
+            f"seconds: expected a positive number, long enough for one sample, or None, "
+            f"got {seconds!r}"
+        )
     return seconds
 
 

@@ -145,7 +145,7 @@ class Speakers(Mixtures):
         **augment: Any,
     ):
         super().__init__(split, items, seed, sample_rate)
-        self.seconds = check_seconds(seconds)
+        self.seconds = check_seconds(seconds, self.sample_rate)
         self.snr_range_db = check_range(snr_range_db, "snr_range_db")
         self.length = choose(length, ("min", "max"), "length")
         self.augmentation = Augmentation(split, self.sample_rate, **augment)
@@ -273,7 +273,7 @@ class NoisySpeech(Mixtures):
     ):
         super().__init__(split, items, seed, sample_rate)
         self.snr_db = check_range(snr_db, "snr_db")
-        self.seconds = check_seconds(seconds)
+        self.seconds = check_seconds(seconds, self.sample_rate)
         self._noises = Noises(split, kinds)
         self.kinds = self._noises.kinds
         if seconds is not None and seconds > self._noises.seconds:

@@ -39,7 +39,7 @@ class Stems(Mixtures):
         self._seconds = self._list(choose(split, SPLITS, "split"))
         self._songs = list(self._seconds)
         super().__init__(split, len(self._songs) if items is None else items, seed, sample_rate)
-        self.seconds, self.start = check_seconds(seconds), start
+        self.seconds, self.start = check_seconds(seconds, self.sample_rate), start
         self.drawn = items is not None
         if remix and not self.drawn:
             raise InputError("remix: expected a number of items beside it, got items=None")

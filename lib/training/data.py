@@ -131,6 +131,11 @@ class MixtureData(pl.LightningDataModule):
         if self.val_items is None:
             return []
         rank, world = self.trainer.global_rank, self.trainer.world_size
+        if len(self.val_items) < world:
+            raise InputError(
+                f"data.val_items: expected at least one for each of the {world} processes, "
+                f"got {len(self.val_items)}"
+            )
         mine = list(range(len(self.val_items)))[rank::world]
         size = max(1, self.batch_size // world)
         batches = [mine[start : start + size] for start in range(0, len(mine), size)]
@@ -200,8 +205,10 @@ def _dataset(
     own = {key: value for key, value in own.items() if key in known}
     try:
         dataset = system(split=split, **own, **arguments)
-    except (InputError, TypeError) as error:  # such as a folder that is not given
+    except InputError as error:
         raise InputError(f"data: {error}") from error
+    except TypeError as error:  # such as a folder that is not given
+        raise InputError(f"data: {system.__name__} refuses {arguments}: {error}") from error
     if dataset.sample_rate != sample_rate:
         raise InputError(
             f"data: expected {sample_rate} Hz as the system, got {dataset.sample_rate} Hz"

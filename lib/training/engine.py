@@ -7,7 +7,8 @@ A training writes into one folder::
     last.ckpt     everything needed to go on after the last epoch
     best.ckpt     the same after the epoch with the best validation score
     model/        the best model: what ``Separator.from_pretrained`` loads
-    tensorboard/  for ``tensorboard --logdir``, unless ``trainer.logger`` says otherwise
+    tensorboard/  for ``tensorboard --logdir``, unless ``trainer.logger`` says otherwise: ``none``,
+                  ``wandb``, or ``wandb-offline`` for ``wandb sync`` later
 
 Every file is written beside its place and moved there, so a kill leaves the one or the other.
 Each epoch draws its mixtures and its random numbers from the seed and its own number: an epoch
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import logging
 import os
 import pickle
@@ -27,6 +29,7 @@ import signal
 import sys
 import time
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -47,6 +50,13 @@ CALIBRATED_ON = 64  # mixtures
 _COLUMNS = ("epoch", "train/loss", "val/loss", SCORE, "learning_rate", "seconds")
 # a checkpoint holds weights and two moments in 32 bits; there are three while one is written
 _COPIES = 3 * 3
+# how long, on which machine and what is shown; all else decides the curve
+_MAY_CHANGE = {
+    *(f"trainer.{key}" for key in "max_epochs max_time logger".split()),
+    *(f"trainer.{key}" for key in "accelerator strategy devices num_nodes".split()),
+    "early_stopping.patience",
+    "data.workers",
+}
 
 
 class Keeper(pl.Callback):
@@ -205,7 +215,7 @@ def train(
         >>> train("upit-blstm-small", "runs/first", overrides={"trainer.max_epochs": 0})
         Traceback (most recent call last):
         ...
-        lib.errors.InputError: trainer.max_epochs: expected 1 or more, got 0
+        lib.errors.InputError: trainer.max_epochs: expected a whole number, 1 or more, got 0
     """
     recipe, out = load_recipe(recipe, overrides), Path(out)
     first = is_first_process()
@@ -220,7 +230,7 @@ def train(
         _objective(recipe),
         recipe["optimiser"],
         recipe["schedule"],
-        options["max_epochs"] * data.steps_per_epoch // options["accumulate_grad_batches"],
+        options["max_epochs"] * (data.steps_per_epoch // options["accumulate_grad_batches"]),
         options["gradient_clip_val"],
     )
     keeper = Keeper(
@@ -238,16 +248,19 @@ def train(
             enable_progress_bar=progress and _has_a_bar(),
             **{key: options[key] for key in _PASSED_ON},
         )
-        last = _checkpoint(out / "last.ckpt") if resume else None
+        # without one, the first epoch was never finished
+        last = out / "last.ckpt" if resume and (out / "last.ckpt").exists() else None
+        if last is not None:
+            _load(last, task)
         if first:
             out.mkdir(parents=True, exist_ok=True)
             _check_room(out, model)
             _write_recipe(out / "recipe.yaml", recipe)
-        fit(trainer, task, data, last)
+        with _leaving_nothing(out) if first else contextlib.nullcontext():
+            fit(trainer, task, data, last)
     folder = out / "model"
     if trainer.is_global_zero:
-        best = torch.load(out / "best.ckpt", map_location="cpu", weights_only=True)
-        task.load_state_dict(best["state_dict"])
+        _load(out / "best.ckpt", task)
         model.cpu().eval()
         with _one_line_errors(out):
             model.save(folder, _card(recipe, keeper))
@@ -315,6 +328,13 @@ def fit(trainer: Any, task: SeparationTask, data: MixtureData, checkpoint: Path 
         trainer.fit(task, data, ckpt_path=checkpoint, weights_only=True)
     except SystemExit as error:  # what Lightning makes of an interrupt
         raise KeyboardInterrupt from error
+    except CourseError as error:
+        # a worker process sends its whole traceback, which ends with the message
+        name = f"{type(error).__module__}.{type(error).__qualname__}: "
+        _, sent, message = str(error).rpartition(name)
+        if not sent:
+            raise
+        raise type(error)(message.strip()) from error
     finally:
         if signal.getsignal(signal.SIGINT) is not handler:
             signal.signal(signal.SIGINT, handler)
@@ -351,11 +371,11 @@ class _Lines(pl.Callback):
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         if trainer.is_global_zero:
-            value = trainer.callback_metrics
-            print(
+            value, bar = trainer.callback_metrics, trainer.progress_bar_callback
+            write = functools.partial(print, flush=True) if bar is None else bar.print
+            write(
                 f"epoch {trainer.current_epoch:3d}  train/loss {value['train/loss_epoch']:8.3f}  "
-                f"val/loss {value['val/loss']:8.3f}  {SCORE} {value[SCORE]:6.2f} dB",
-                flush=True,
+                f"val/loss {value['val/loss']:8.3f}  {SCORE} {value[SCORE]:6.2f} dB"
             )
 
 
@@ -377,27 +397,60 @@ def _check_folder(out: Path, recipe: dict, resume: bool) -> None:
         return
     if not old.exists():
         raise InputError(f"{out}: expected a training to go on with, got none; leave out --resume")
-    before = load_recipe(old)
-    for section, values in recipe.items():
-        # how long and on which machine may change
-        if section not in ("trainer", "early_stopping") and values != before[section]:
+    before, now = _flat(load_recipe(old)), _flat(recipe)
+    for key in [*before, *now]:
+        if key not in _MAY_CHANGE and before.get(key) != now.get(key):
             raise InputError(
-                f"{section}: expected what the training began with, {before[section]}, "
-                f"got {values}; choose another --out"
+                f"{key}: expected what the training began with, {before.get(key)!r}, got "
+                f"{now.get(key)!r}; take {old} as the recipe, or choose another --out"
             )
 
 
-def _checkpoint(path: Path) -> Path | None:
-    """The path of a checkpoint that can be read; None if the first epoch was never finished."""
-    if not path.exists():
-        return None
+def _flat(recipe: dict) -> dict[str, Any]:
+    sections = {key: value for key, value in recipe.items() if isinstance(value, dict)}
+    flat = {f"{section}.{key}": v for section, part in sections.items() for key, v in part.items()}
+    return flat | {"seed": recipe["seed"]}
+
+
+def _load(path: Path, task: SeparationTask) -> None:
+    """Put the weights of a checkpoint into a task."""
+    mend = "delete the folder and train again"
     try:
-        torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise DataError(
-            f"{path}: expected a checkpoint, got a damaged file; delete the folder and train again"
-        ) from error
-    return path
+        with zipfile.ZipFile(path) as archive:  # torch does not look at the checksums
+            if (part := archive.testzip()) is not None:
+                raise zipfile.BadZipFile(part)
+        found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        weights, _ = found["state_dict"], found["callbacks"]["Keeper"]["rows"]
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: expected a checkpoint, got nothing there; {mend}") from error
+    except (
+        zipfile.BadZipFile,
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        LookupError,
+        TypeError,
+    ) as error:
+        raise DataError(f"{path}: expected a checkpoint, got a damaged file; {mend}") from error
+    try:
+        task.load_state_dict(weights)
+    except RuntimeError as error:
+        system = type(task.model).__name__
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"{path}: expected weights of {system}, got others ({reason})") from error
+
+
+@contextlib.contextmanager
+def _leaving_nothing(out: Path) -> Iterator[None]:
+    """A training that fails in its first epoch leaves its folder free for another start."""
+    try:
+        yield
+    except BaseException:
+        if not (out / "last.ckpt").exists():
+            (out / "recipe.yaml").unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                out.rmdir()
+        raise
 
 
 def _check_room(out: Path, model: torch.nn.Module) -> None:
@@ -435,9 +488,16 @@ def _one_line_errors(out: Path) -> Iterator[None]:
 def _logger(name: str, out: Path) -> Any:
     if name == "none":
         return False
-    if name == "wandb":
-        require_package("wandb", "trainer.logger: wandb")
-        return pl.loggers.WandbLogger(save_dir=out, name=out.name, resume="allow")
+    if name.startswith("wandb"):
+        require_package("wandb", f"trainer.logger: {name}")
+        runs = sorted((out / "wandb").glob("*run-*-*"))  # a resumed training goes on with its run
+        return pl.loggers.WandbLogger(
+            save_dir=out,
+            name=out.name,
+            id=runs[-1].name.rpartition("-")[2] if runs else None,
+            project="unmixing-sound",
+            offline=name == "wandb-offline",
+        )
     require_package("tensorboard", "trainer.logger: tensorboard")
     return pl.loggers.TensorBoardLogger(save_dir=out, name="", version="tensorboard")
 

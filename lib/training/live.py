@@ -81,7 +81,7 @@ def train_live(
         show: draw the curve, where there is a notebook to draw in.
 
     Raises:
-        InputError: for items of another rate than the model's, or of unequal length.
+        InputError: for no items, or items of another rate than the model's or of unequal length.
         CourseError: if a loss is not finite.
 
     Example:
@@ -93,6 +93,10 @@ def train_live(
     """
     if steps < 1 or batch_size < 1:
         raise InputError(f"steps, batch_size: expected 1 or more, got {steps} and {batch_size}")
+    if not learning_rate > 0:
+        raise InputError(f"learning_rate: expected a number above 0, got {learning_rate}")
+    if len(items) < 1:
+        raise InputError("items: expected at least one, got none")
     if isinstance(objective, str):
         objective = make_objective(objective)
     if items[0].sample_rate != model.sample_rate:

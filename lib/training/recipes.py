@@ -10,8 +10,10 @@ before anything is computed.
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,8 +58,12 @@ _OWN = ("self", "split", "items", "seed", "sample_rate")
 Check = tuple[Callable[[Any], bool], str]
 
 
-def _whole(low: int) -> Check:
-    return lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= low, f"{low} or more"
+def _whole(low: int, high: float = math.inf) -> Check:
+    ends = f"{low} or more" if high == math.inf else f"{low} to {high}"
+    return (
+        lambda v: isinstance(v, int) and not isinstance(v, bool) and low <= v <= high,
+        f"a whole number, {ends}",
+    )
 
 
 def _number(v: Any) -> bool:
@@ -97,12 +103,12 @@ _CHECKS: dict[str, Check] = {
     "trainer.accumulate_grad_batches": _whole(1),
     "trainer.precision": _one_of("32-true", "bf16-mixed"),
     "trainer.accelerator": _one_of("auto", "cpu", "gpu", "cuda", "mps"),
-    "trainer.strategy": _TEXT,
+    "trainer.strategy": _one_of("auto", "ddp", "ddp_find_unused_parameters_true"),
     "trainer.devices": (lambda v: v == "auto" or _whole(1)[0](v), "a count, or auto"),
     "trainer.num_nodes": _whole(1),
-    "trainer.logger": _one_of("tensorboard", "wandb", "none"),
+    "trainer.logger": _one_of("tensorboard", "wandb", "wandb-offline", "none"),
     "early_stopping.patience": _or_none(_whole(1)),
-    "seed": _whole(0),
+    "seed": _whole(0, 2**63 - 1),
 }
 
 
@@ -157,15 +163,42 @@ def _read(recipe: str | Path) -> dict:
                 f"recipe: expected a YAML file or one of {', '.join(recipe_names())}, "
                 f"got {str(recipe)!r}"
             )
-    yaml = require_package("yaml", "recipes", "pyyaml")
-    try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        message = " ".join(str(error).split())
-        raise InputError(f"{path}: expected a recipe in YAML, got: {message}") from error
+    given = read_yaml(path, "a recipe")
     if not isinstance(given, dict):
         raise InputError(f"{path}: expected sections such as system and data, got {given!r}")
     return given
+
+
+def read_yaml(path: str | Path, what: str) -> Any:
+    """Read a YAML file, with numbers such as ``3e-4``.
+
+    Args:
+        path: of the file.
+        what: it should hold, for the error.
+
+    Raises:
+        InputError: if there is no such file, or it is no YAML.
+
+    Example:
+        >>> read_yaml(FOLDER / "upit-blstm-small.yaml", "a recipe")["system"]["name"]
+        'UPIT'
+    """
+    yaml = require_package("yaml", "recipes", "pyyaml")
+    try:
+        return yaml.load(Path(path).read_text(encoding="utf-8"), _loader())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        message = " ".join(str(error).split())
+        raise InputError(f"{path}: expected {what} in YAML, got: {message}") from error
+
+
+@functools.cache
+def _loader() -> type:
+    class Loader(require_package("yaml", "recipes", "pyyaml").SafeLoader):
+        """YAML as it is, except that ``3e-4`` and ``1.5e3`` are numbers, too."""
+
+    number = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789"))
+    return Loader
 
 
 def _assignment(text: str) -> tuple[str, Any]:
@@ -189,15 +222,9 @@ def parse_value(text: str) -> Any:
     if ":" in text:  # YAML would read 00:00:35:00 as a number in base 60
         return text
     try:
-        value = yaml.safe_load(text)
+        return yaml.load(text, _loader())
     except yaml.YAMLError:
         return text
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
 
 
 def _complete(given: dict) -> dict:
@@ -220,6 +247,12 @@ def _complete(given: dict) -> dict:
     _check_system(recipe["system"])
     _check_data(recipe["data"], recipe["augment"])
     _check_objective(recipe["objective"])
+    updates, together = recipe["data"]["steps_per_epoch"], recipe["trainer"]
+    if updates % together["accumulate_grad_batches"]:
+        raise InputError(
+            f"trainer.accumulate_grad_batches: expected a divisor of data.steps_per_epoch, "
+            f"{updates}, got {together['accumulate_grad_batches']}"
+        )
     return recipe
 
 
@@ -314,7 +347,10 @@ def _check_data(section: dict, augment: dict) -> None:
 def _check_objective(section: dict) -> None:
     from lib.losses import make_objective
 
-    make_objective(section["name"], **_extra(section, "objective"))
+    try:
+        make_objective(section["name"], **_extra(section, "objective"))
+    except TypeError as error:
+        raise InputError(f"objective: {section} cannot be: {error}") from error
 
 
 def _extra(section: dict, name: str) -> dict:

@@ -19,7 +19,7 @@ from typing import Any
 
 from lib.errors import InputError, require_package
 from lib.training.engine import train
-from lib.training.recipes import load_recipe
+from lib.training.recipes import load_recipe, read_yaml
 from lib.training.task import SCORE, Diverged
 
 _OPTIONS = ("low", "high", "log", "step")
@@ -66,7 +66,12 @@ def sweep(
     if trials < 1:
         raise InputError(f"trials: expected 1 or more, got {trials}")
     base = load_recipe(recipe, overrides)
-    space = _space(space)
+    if (base["trainer"]["devices"], base["trainer"]["num_nodes"]) != (1, 1):
+        raise InputError(
+            "trainer.devices and num_nodes: expected 1 in a sweep, got "
+            f"{base['trainer']['devices']} and {base['trainer']['num_nodes']}"
+        )
+    space = _space(optuna, space)
     for key, choices in space.items():
         for value in choices if isinstance(choices, list) else (choices["low"], choices["high"]):
             load_recipe(base, {key: value})  # names what does not fit
@@ -82,14 +87,16 @@ def _search(
     optuna: Any, base: dict, space: dict, trials: int, storage: str, out: Path, progress: bool
 ) -> dict[str, Any]:
     study = _study(optuna, base, space, storage)
+    if not study.trials and any(out.glob("trial-*")):
+        raise InputError(f"{out}: expected no trainings of another sweep; choose another --out")
 
     def objective(trial: Any) -> float:
         scores = []
 
         def report(row: dict[str, float]) -> None:
             scores.append(row[SCORE])
-            trial.report(row[SCORE], row["epoch"])
-            if trial.should_prune():
+            trial.report(row[SCORE], len(scores))  # epochs spent: what Hyperband divides
+            if len(scores) < base["trainer"]["max_epochs"] and trial.should_prune():
                 raise optuna.TrialPruned()
 
         values = {key: _suggest(trial, key, choices) for key, choices in space.items()}
@@ -99,7 +106,8 @@ def _search(
 
     def line(study: Any, trial: Any) -> None:
         if progress:
-            score = "given up" if trial.value is None else f"{trial.value:.2f} dB"
+            ended = trial.state == optuna.trial.TrialState.COMPLETE
+            score = f"{trial.value:.2f} dB" if ended else "given up"
             print(f"trial {trial.number}: {score} {trial.params}", flush=True)
 
     left = trials - len(_finished(optuna, study))
@@ -115,14 +123,9 @@ def _search(
     }
 
 
-def _space(space: str | Path | Mapping) -> dict[str, Any]:
+def _space(optuna: Any, space: str | Path | Mapping) -> dict[str, Any]:
     if not isinstance(space, Mapping):
-        yaml = require_package("yaml", "recipes", "pyyaml")
-        try:
-            space = yaml.safe_load(Path(space).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            message = " ".join(str(error).split())
-            raise InputError(f"{space}: expected a search space in YAML, got: {message}") from error
+        space = read_yaml(space, "a search space")
     if not isinstance(space, Mapping) or not space:
         raise InputError(f"space: expected keys such as optimiser.learning_rate, got {space!r}")
     for key, choices in space.items():
@@ -130,6 +133,11 @@ def _space(space: str | Path | Mapping) -> dict[str, Any]:
         is_range = isinstance(choices, dict) and {"low", "high"} <= set(choices) <= set(_OPTIONS)
         if not (is_list or is_range):
             raise InputError(f"{key}: expected a list, or low and high (log, step), got {choices}")
+        first = choices[0] if is_list else choices["low"]
+        try:
+            _suggest(optuna.trial.FixedTrial({key: first}), key, choices)
+        except (TypeError, ValueError) as error:  # such as low above high
+            raise InputError(f"{key}: expected a range, got {choices}: {error}") from error
     return dict(space)
 
 

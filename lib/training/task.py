@@ -38,7 +38,7 @@ class SeparationTask(pl.LightningModule):
         gradient_clip_val: largest norm of the gradient, or None.
 
     Raises:
-        Diverged: while training, if a loss or gradient is not finite.
+        Diverged: while training or validating, if a loss or gradient is not finite.
 
     Example:
         >>> from lib.models import UPIT
@@ -89,14 +89,24 @@ class SeparationTask(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         """Mean loss of a batch."""
-        losses = self.objective(self.model, batch.mixture, batch.sources)  # (B,)
+        losses, wrong = self._losses(batch)
+        self._stop_if("loss", wrong)
         self._names = batch.names
-        wrong = ~torch.isfinite(losses.detach())
-        if wrong.any():
-            names = [name for name, bad in zip(batch.names, wrong.tolist(), strict=True) if bad]
-            self._stop("loss", names)
-        self.log("train/loss", losses.mean(), on_step=True, on_epoch=True, batch_size=len(losses))
+        self.log(
+            "train/loss",
+            losses.mean(),
+            on_step=True,
+            on_epoch=True,
+            batch_size=len(losses),
+            sync_dist=True,  # the curve is that of the whole batch
+        )
         return losses.mean()
+
+    def _losses(self, batch: Batch) -> tuple[torch.Tensor, list[str]]:
+        """The loss of each item ``(B,)``, and the names of those where it is not finite."""
+        losses = self.objective(self.model, batch.mixture, batch.sources)
+        finite = torch.isfinite(losses.detach()).tolist()
+        return losses, [name for name, fine in zip(batch.names, finite, strict=True) if not fine]
 
     def configure_gradient_clipping(
         self,
@@ -107,10 +117,16 @@ class SeparationTask(pl.LightningModule):
         """Clip by the norm of all gradients, and refuse one that is not finite."""
         largest = self.gradient_clip_val or math.inf
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), largest)
-        if not torch.isfinite(norm):
-            self._stop("gradient", self._names)
+        self._stop_if("gradient", [] if torch.isfinite(norm) else self._names)
 
-    def _stop(self, what: str, names: Sequence[str]) -> None:
+    def _stop_if(self, what: str, names: list[str]) -> None:
+        """Stop every process if one of them has names of items."""
+        if not self.trainer.strategy.reduce_boolean_decision(bool(names), all=False):
+            return
+        if self.trainer.world_size > 1:
+            every: list[list[str]] = [[]] * self.trainer.world_size
+            torch.distributed.all_gather_object(every, names)
+            names = list(itertools.chain(*every))
         raise Diverged(
             f"training: expected a finite {what}, got NaN or infinity in epoch "
             f"{self.current_epoch}, step {self.global_step}, at the items {', '.join(names)}; "
@@ -120,10 +136,12 @@ class SeparationTask(pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Start the sums."""
         self._sums = {"items": 0.0, "val/loss": 0.0, SCORE: 0.0}
+        self._wrong: list[str] = []
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the sums."""
-        losses = self.objective(self.model, batch.mixture, batch.sources)
+        losses, wrong = self._losses(batch)
+        self._wrong += wrong
         estimates = self.model(batch.mixture)
         gains = improvements(estimates, batch.sources, batch.mixture, self.model.any_order)
         self._sums["items"] += len(losses)
@@ -132,6 +150,7 @@ class SeparationTask(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the means over the items of all processes."""
+        self._stop_if("validation loss", self._wrong)  # here, as they may differ in batches
         sums = torch.tensor(list(self._sums.values()), dtype=torch.float32, device=self.device)
         sums = self.trainer.strategy.reduce(sums, reduce_op="sum")
         for key, value in zip(self._sums, (sums / sums[0]).tolist(), strict=True):
