@@ -459,7 +459,7 @@ def test_a_checkpoint_of_another_system_is_refused(tmp_path):
         ("config.json", lambda b: b.replace(b'"hidden"', b'"hiden"'), InputError, "hiden"),
         ("config.json", lambda b: b.replace(b'hidden": 64', b'hidden": 32'), DataError, "others"),
         ("config.json", lambda b: b.replace(b'"format": 1', b'"format": 9'), InputError, "9"),
-        ("config.json", lambda b: b.replace(b'"hidden": 64', b'"hidden": -1'), InputError, "-1"),
+        ("config.json", lambda b: b.replace(b'"hidden": 64', b'"hidden": -1'), InputError, "zero"),
     ],
 )
 def test_a_damaged_checkpoint_is_refused(tmp_path, file, change, error, message):
