@@ -399,6 +399,18 @@ def test_weights_and_biases_goes_on_with_its_run_and_works_offline(monkeypatch, 
     assert (again["offline"], again["id"]) == (False, "abc123")
 
 
+def test_weights_and_biases_out_of_reach_is_one_line(monkeypatch, tmp_path):
+    unreached = type("UsageError", (Exception,), {"__module__": "wandb.errors.errors"})
+
+    def refuse(*_):
+        raise unreached("No API key configured.")
+
+    monkeypatch.setattr(SeparationTask, "configure_optimizers", refuse)
+    with pytest.raises(InputError, match="logged in.*No API key.*wandb-offline"):
+        run(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 def test_progress_is_a_bar_in_a_terminal_and_a_line_per_epoch(
     monkeypatch, tmp_path, capfd, terminal

@@ -471,11 +471,16 @@ def _write_recipe(path: Path, recipe: dict) -> None:
 
 @contextlib.contextmanager
 def _one_line_errors(out: Path) -> Iterator[None]:
-    """Say what is wrong with the disk."""
+    """Say what is wrong with the disk, or with Weights & Biases."""
     try:
         yield
-    except OSError as error:
-        if isinstance(error, CourseError):
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] == "wandb":
+            raise InputError(
+                f"trainer.logger: expected a wandb that is logged in and can be reached, got: "
+                f"{error}; or choose wandb-offline"
+            ) from error
+        if not isinstance(error, OSError) or isinstance(error, CourseError):
             raise
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         what = "free space" if full else "a folder that can be written"
