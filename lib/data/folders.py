@@ -158,7 +158,7 @@ def speaker_split(
 
     Example:
         >>> [speaker_split(list("abcdefg"), split) for split in ("train", "val", "test")]
-        [['b', 'd', 'g'], ['c', 'e'], ['a', 'f']]
+        [['a', 'b', 'f'], ['c', 'e'], ['d', 'g']]
     """
     choose(split, SPLITS, "split")
     if len(speakers) < LEAST_SPEAKERS * len(SPLITS):
@@ -193,7 +193,7 @@ class FolderSpeech:
         ...         Path(folder, speaker).mkdir()
         ...         write(Path(folder, speaker, "1.wav"), torch.ones(1, 800), 8000)
         ...     FolderSpeech(folder, "val").speakers
-        ['c', 'f']
+        ['c', 'd']
     """
 
     name = ""
