@@ -26,6 +26,7 @@ from lib.errors import CourseError, DataError, InputError, MissingPackageError
 from lib.masks import OracleMask
 from lib.models import Separator, shipped
 from lib.stft import STFT
+from lib.training.recipes import recipe_names
 
 DATA = ("noisy-speech", "two-speakers")
 _BAD_INPUT = 2
@@ -149,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Train a system by a recipe. Any key of it can be given as an option, such as "
         "--optimiser.learning_rate 3e-4, --trainer.max_epochs 5 or --seed 7.",
     )
-    train.add_argument("recipe", help="the name of a recipe of the course, or a YAML file")
+    train.add_argument("recipe", help=_recipe_help())
     train.add_argument("--out", type=Path, metavar="DIR", help="default: runs/RECIPE")
     train.add_argument("--resume", action="store_true", help="go on with the training in --out")
     train.add_argument("--quiet", action="store_true", help="no progress bar, no line per epoch")
@@ -163,7 +164,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Train a recipe with other values again and again. Any key of the recipe can "
         "be given as an option, as for train. A sweep goes on where its storage ends.",
     )
-    sweep.add_argument("recipe", help="the name of a recipe of the course, or a YAML file")
+    sweep.add_argument("recipe", help=_recipe_help())
     sweep.add_argument("--space", type=Path, required=True, metavar="YAML", help="keys and ranges")
     sweep.add_argument("--trials", type=int, default=20, help="trainings in all; default 20")
     sweep.add_argument("--storage", metavar="URL", help="default: sqlite:///OUT/sweep.db")
@@ -171,6 +172,10 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--quiet", action="store_true", help="no line per training")
     sweep.set_defaults(run=_sweep)
     return parser
+
+
+def _recipe_help() -> str:
+    return f"one of {', '.join(recipe_names())}, or a YAML file"
 
 
 def _method_help() -> str:
