@@ -11,7 +11,7 @@ from lib.losses import mask_approximation_loss, signal_approximation_loss
 from lib.losses.spectrogram import DISTANCES
 from lib.metrics import si_sdr
 
-_RATE, _KINDS = 8000, ["siren", "wind"]
+_RATE, _KINDS = 8000, ["keyboard", "cafe"]
 _LARGEST, _LEAST_GAIN = 100_000, 5.0
 
 
@@ -130,6 +130,8 @@ def separator(answer):
     gains = si_sdr(estimates, sources[:, :1].expand_as(estimates)) - si_sdr(
         mixtures, sources[:, 0]
     ).unsqueeze(1)
+    kinds = [item.meta["noise"] for item in items]
+    speech = {k: gains[[n == k for n in kinds], 0].mean() for k in _KINDS}
     gains = gains.mean((0, 2))  # one per estimate
     hint = "More steps, another loss, more context? Watch your validation score, not this one."
     if len(gains) > 1 and gains[1:].max() > _LEAST_GAIN:
@@ -140,4 +142,5 @@ def separator(answer):
         f"{_LEAST_GAIN:.0f} dB, got {gains[0]:.1f} dB",
         hint=hint,
     )
-    return f"{count:,} parameters, SI-SDRi {gains[0]:.1f} dB on {len(items)} held-out mixtures"
+    each = ", ".join(f"{kind} {gain:.1f} dB" for kind, gain in speech.items())
+    return f"{count:,} parameters, SI-SDRi {gains[0]:.1f} dB on held-out mixtures: {each}"

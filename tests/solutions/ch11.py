@@ -8,7 +8,7 @@ from torch import nn
 
 from lib.data import NoisySpeech
 from lib.losses import make_objective
-from lib.models import DeepRNN
+from lib.models import OpenUnmix
 from lib.training.live import train_live
 
 
@@ -20,10 +20,23 @@ def signal_approximation(mask, reference, mixture):
     return (mask * mixture.abs() - reference.abs()).square().mean()
 
 
-def _network(hidden: int = 96, sources: tuple[str, ...] = ("speech", "noise")) -> DeepRNN:
+def _network(hidden: int = 92) -> OpenUnmix:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return DeepRNN(sources, 256, 128, 5, 2, hidden, 0, True, 8000)
+        return OpenUnmix(
+            ["speech"],
+            "noise",
+            channels=1,
+            n_fft=256,
+            hop_length=128,
+            bandwidth=None,
+            hidden=hidden,
+            layers=1,
+            activation="sigmoid",
+            log=True,
+            dropout=0.0,
+            sample_rate=8000,
+        )
 
 
 class Trained(nn.Module):
@@ -35,10 +48,12 @@ class Trained(nn.Module):
 
     def forward(self, mixture):
         if not self.learned:
-            items = list(NoisySpeech("train", 96, 0, 8000, (-3, 3), ["siren", "wind"], seconds=2.0))
-            objective = make_objective("spectrogram", distance="l1")
+            items = list(
+                NoisySpeech("train", 64, 0, 8000, (-3, 3), ["keyboard", "cafe"], seconds=2.0)
+            )
+            objective = make_objective("spectrogram", distance="l2")
             with torch.enable_grad():
-                train_live(self.network, items, objective, 250, learning_rate=2e-3, batch_size=8)
+                train_live(self.network, items, objective, 150, learning_rate=3e-3, batch_size=8)
             self.learned = True
         return self.network(mixture)
 
