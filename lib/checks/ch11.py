@@ -133,7 +133,7 @@ def separator(answer):
     kinds = [item.meta["noise"] for item in items]
     speech = {k: gains[[n == k for n in kinds], 0].mean() for k in _KINDS}
     gains = gains.mean((0, 2))  # one per estimate
-    hint = "More steps, another loss, more context? Watch your validation score, not this one."
+    hint = "More steps, another loss, another network? Watch your validation score, not this one."
     if len(gains) > 1 and gains[1:].max() > _LEAST_GAIN:
         hint = "One of your other estimates would pass: the speech must come first."
     holds(
