@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,9 @@ def make(name: str, run: Path) -> Path:
     folder = run / "model"
     if not folder.exists():
         folder = train(name, run, resume=(run / "recipe.yaml").exists())
-    model = Separator.from_pretrained(folder)
+    with tempfile.TemporaryDirectory() as place:
+        rounded = save(Separator.from_pretrained(folder), Path(place, name), dtype="float16")
+        model = Separator.from_pretrained(rounded)  # what ships is what is scored
     about = card(folder) | {"licence": LICENCE, "scores": scores(model, name)}
     return save(model, PRETRAINED / name, about, dtype="float16")
 

@@ -16,6 +16,7 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,7 +24,7 @@ import pandas as pd
 
 import lib
 from lib.data import clips
-from lib.errors import CourseError
+from lib.errors import CourseError, InputError
 from lib.evaluation import evaluate
 from lib.results import BENCHMARKS, METHODS, benchmark, methods
 
@@ -45,6 +46,20 @@ def fingerprint(split: str) -> str:
     return hashlib.sha256("".join(used["sha256"]).encode()).hexdigest()[:16]
 
 
+def _kept(path: Path, wanted: Iterable[str], items: int) -> pd.DataFrame | None:
+    """The stored scores of the other methods, which must be of as many items."""
+    if not path.exists():
+        return None
+    kept = pd.read_csv(path)
+    kept = kept[~kept["method"].isin(wanted)]
+    if (there := kept["item"].nunique()) not in (0, items):
+        raise InputError(
+            f"{path}: expected scores of {items} items beside the new ones, got {there}; take as "
+            "many --items, or another --out"
+        )
+    return kept
+
+
 def make(
     name: str, folder: Path = FOLDER, items: int | None = None, only: list[str] | None = None
 ) -> pd.DataFrame:
@@ -54,6 +69,7 @@ def make(
     dataset = chosen.dataset()
     if items is not None:
         dataset.items = min(items, dataset.items)
+    kept = None if only is None else _kept(folder / f"{name}.csv", wanted, len(dataset))
     tables = [
         evaluate(
             method.make(dataset.sample_rate),
@@ -66,10 +82,9 @@ def make(
         )
         for key, method in wanted.items()
     ]
-    if len(wanted) < len(every):
-        kept = pd.read_csv(folder / f"{name}.csv")
-        tables.append(kept[~kept["method"].isin(wanted)])
-    scores = pd.concat(tables, ignore_index=True).drop(columns=["text", "texts"], errors="ignore")
+    scores = pd.concat([*tables, kept], ignore_index=True).drop(
+        columns=["text", "texts"], errors="ignore"
+    )
     order = {key: place for place, key in enumerate(every)}
     scores = scores.sort_values("method", key=lambda column: column.map(order), kind="stable")
     card = {
@@ -101,6 +116,8 @@ def main(arguments: list[str] | None = None) -> int:
     options.out.mkdir(parents=True, exist_ok=True)  # now, not after ten minutes of scoring
     try:
         for name in options.benchmarks:
+            if options.methods and not set(options.methods) & set(methods(name)):
+                continue  # nothing new there
             make(name, options.out, options.items, options.methods)
     except CourseError as error:
         print(f"make_results: {error}", file=sys.stderr)

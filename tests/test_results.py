@@ -7,14 +7,17 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
+from lib.data import TwoSpeakers
 from lib.errors import DataError, InputError
 from lib.evaluation import evaluate, summarise
+from lib.models import UPIT, card
 from lib.published import published
 from lib.results import BENCHMARKS, METHODS, benchmark, methods, stored, stored_card
 from lib.widgets import results_table
 
-SCRIPT = Path(__file__).parents[1] / "data_scripts" / "make_results.py"
+SCRIPTS = Path(__file__).parents[1] / "data_scripts"
 
 
 def _medians(name, metric, **where):
@@ -25,8 +28,8 @@ def _medians(name, metric, **where):
     return summary[summary["metric"] == metric].set_index("method")["median"]
 
 
-def _make_results():
-    spec = importlib.util.spec_from_file_location("make_results", SCRIPT)
+def _script(name="make_results"):
+    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -36,7 +39,7 @@ def _make_results():
 def test_every_method_is_scored_on_every_item_and_source(name):
     scores, card = stored(name), stored_card(name)
     assert card["items"] == len(benchmark(name).dataset()) == 100
-    assert card["clips"] == _make_results().fingerprint(card["split"])
+    assert card["clips"] == _script().fingerprint(card["split"])
     counts = scores.groupby("method", sort=False).size()
     assert counts.to_dict() == dict.fromkeys(methods(name), 100 * len(benchmark(name).sources))
     assert (scores.loc[scores["method"] == "mixture", "si_sdr_i"].abs() < 1e-3).all()
@@ -83,7 +86,7 @@ def test_classical_methods_help_in_stationary_noise_and_not_with_two_speakers():
 
 
 def test_results_are_made_whole(tmp_path, monkeypatch):
-    script = _make_results()
+    script = _script()
     monkeypatch.setattr(script, "methods", lambda name: {"mixture": METHODS["mixture"]})
     scores = script.make("two_speakers", tmp_path, items=1)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
@@ -94,7 +97,8 @@ def test_results_are_made_whole(tmp_path, monkeypatch):
 
 
 def test_a_method_can_be_evaluated_alone(tmp_path):
-    script, kept = _make_results(), stored("two_speakers")
+    script, kept = _script(), stored("two_speakers")
+    kept = kept[kept["item"] == kept["item"].iloc[0]]
     kept.to_csv(tmp_path / "two_speakers.csv", index=False)
     script.make("two_speakers", tmp_path, items=1, only=["mixture"])
     new = pd.read_csv(tmp_path / "two_speakers.csv")
@@ -103,15 +107,55 @@ def test_a_method_can_be_evaluated_alone(tmp_path):
     pd.testing.assert_frame_equal(*others)
 
 
+def test_scores_of_other_items_are_not_mixed_in(tmp_path, capsys):
+    path = tmp_path / "two_speakers.csv"
+    stored("two_speakers").to_csv(path, index=False)
+    before = path.read_bytes()
+    one = ["--methods", "mixture", "--items", "1", "--out"]
+    assert _script().main(["two_speakers", *one, str(tmp_path)]) == 2
+    assert "expected scores of 1 items beside the new ones, got 100" in capsys.readouterr().err
+    assert path.read_bytes() == before
+    assert _script().main(["two_speakers", *one, str(tmp_path / "new")]) == 0
+    assert set(pd.read_csv(tmp_path / "new" / "two_speakers.csv")["method"]) == {"mixture"}
+
+
+def test_a_benchmark_without_the_methods_stays(tmp_path):
+    arguments = ["noisy_speech", "--methods", "upit-blstm-small", "--out", str(tmp_path)]
+    assert _script().main(arguments) == 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_finished_training_becomes_a_checkpoint_with_the_scores_of_what_is_stored(
+    tmp_path, monkeypatch
+):
+    script, name = _script("make_checkpoint"), "upit-blstm-small"
+    few = BENCHMARKS["two_speakers"]
+    dataset = TwoSpeakers("test", items=2, seconds=0.5)
+    monkeypatch.setitem(BENCHMARKS, "two_speakers", few._replace(dataset=lambda: dataset))
+    monkeypatch.setattr(script, "PRETRAINED", tmp_path / "pretrained")
+    scored, evaluate = [], script.evaluate
+    monkeypatch.setattr(
+        script, "evaluate", lambda model, *a, **k: scored.append(model) or evaluate(model, *a, **k)
+    )
+    UPIT.tiny().save(tmp_path / "run" / "model", {"seed": 7})
+    folder = script.make(name, tmp_path / "run")
+    about, shipped = card(folder), UPIT.from_pretrained(folder)
+    assert about["seed"] == 7 and "MIT" in about["licence"]
+    mean, low, high = about["scores"]["mean_si_sdr_i"]
+    assert about["scores"]["items"] == 2 and low <= mean <= high
+    for ours, theirs in zip(scored[0].parameters(), shipped.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
 def test_an_unknown_benchmark_is_one_line_and_exit_code_2(capsys):
-    assert _make_results().main(["no_such"]) == 2
+    assert _script().main(["no_such"]) == 2
     assert "expected one of noisy_speech, two_speakers, got 'no_such'" in capsys.readouterr().err
     with pytest.raises(InputError, match="expected one of noisy_speech"):
         stored("no_such")
 
 
 def test_the_folder_for_results_is_made_before_scoring(tmp_path, monkeypatch):
-    module, seen = _make_results(), []
+    module, seen = _script(), []
     monkeypatch.setattr(module, "make", lambda name, out, *rest: seen.append(out.is_dir()))
     assert module.main(["two_speakers", "--out", str(tmp_path / "new" / "one")]) == 0
     assert seen == [True]

@@ -72,7 +72,7 @@ def _classical(name: str) -> Callable[[int], Callable[..., torch.Tensor]]:
 
 
 def _network(name: str) -> Callable[[int], Separator]:
-    return lambda sample_rate: Separator.from_pretrained(name).eval()
+    return lambda sample_rate: Separator.from_pretrained(name)
 
 
 def _unprocessed(sample_rate: int) -> Callable[..., torch.Tensor]:
