@@ -26,6 +26,24 @@ def seeded() -> None:
     torch.manual_seed(0)
 
 
+class OnMps(torch.Tensor):
+    """A tensor that is as poor as on Apple's GPU: it has no float64."""
+
+    device = property(lambda self: torch.device("mps"))
+
+    def cpu(self):
+        return self.as_subclass(torch.Tensor)
+
+    def double(self):
+        raise TypeError("the MPS framework doesn't support float64")
+
+
+@pytest.fixture
+def on_mps():
+    """Dress a tensor as one on Apple's GPU; ``.to`` and new tensors stay on the CPU."""
+    return lambda tensor: tensor.as_subclass(OnMps)
+
+
 @pytest.fixture(scope="module")
 def chromium():
     """One headless browser for the tests of a file; without one they are skipped."""

@@ -41,6 +41,14 @@ def test_kmeans_is_seeded_and_leaves_the_global_generator_alone():
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
+def test_kmeans_draws_alike_where_there_is_no_float64(on_mps, monkeypatch):
+    points = noise(2, 100, 5)
+    right = kmeans(points, 3)
+    monkeypatch.setattr(torch.Tensor, "to", lambda self, *_: self)  # no such device is here
+    for found, expected in zip(kmeans(on_mps(points), 3), right, strict=True):
+        assert torch.equal(found.cpu(), expected)
+
+
 def test_points_without_weight_do_not_move_the_centres_but_are_assigned():
     points, _ = clouds(2)
     far = torch.cat([points, 50 * torch.ones(1, 3, 8)], 1)

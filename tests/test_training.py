@@ -77,8 +77,33 @@ def test_a_training_leaves_its_recipe_its_curve_and_a_model(uninterrupted):
         [row["val/loss"] for row in rows], rel=1e-5
     )
     assert card["best_epoch"] == max(rows, key=lambda row: row["val/si_sdr_i"])["epoch"]
-    assert card["machine"]["torch"] == torch.__version__
+    machine = card["machine"]
+    assert machine["torch"] == torch.__version__
+    assert machine["cores"] == os.cpu_count()
+    assert machine["device"].strip()
     assert card["hours"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "processor", "device", "name"),
+    [
+        ("model name\t: Chip 9 @ 2 GHz\nmodel name\t: other\n", "x86_64", "cpu", "Chip 9 @ 2 GHz"),
+        ("model name\t:\nBogoMIPS: 50\n", "aarch64", "cpu", "aarch64"),
+        (None, "Intel64 Family 6", "cpu", "Intel64 Family 6"),
+        (None, "arm", "mps", "arm mps"),
+        (None, "", "cpu", "CPU"),
+    ],
+)
+def test_the_card_names_the_processor(monkeypatch, cpuinfo, processor, device, name):
+    def read_text(path, **_):
+        if cpuinfo is None:
+            raise FileNotFoundError(path)
+        return cpuinfo
+
+    monkeypatch.setattr(engine.Path, "read_text", read_text)
+    monkeypatch.setattr("platform.processor", lambda: processor)
+    monkeypatch.setattr("platform.machine", lambda: "")
+    assert engine._device_name(torch.device(device)) == name
 
 
 # where the second epoch dies, and how many rows the curve then has
@@ -545,6 +570,14 @@ def test_the_score_takes_the_best_order_only_where_there_is_none():
     assert (free > 15).all() and (fixed < 0).all()
     sources[:, 1] = 0  # a silent source has no SI-SDR
     assert torch.isfinite(improvements(sources + noise, sources, mixture, False)).all()
+
+
+def test_the_score_needs_no_float64_where_there_is_none(on_mps):
+    sources = torch.randn(2, 2, 1, 800)
+    estimates, mixture = sources + 0.1 * torch.randn(2, 2, 1, 800), sources.sum(1)
+    right = improvements(estimates, sources, mixture, True)
+    found = improvements(on_mps(estimates), on_mps(sources), on_mps(mixture), True)
+    torch.testing.assert_close(found.cpu().double(), right, atol=1e-3, rtol=0)
 
 
 def test_a_live_training_learns_is_deterministic_and_leaves_no_trace(monkeypatch, tmp_path):

@@ -127,9 +127,7 @@ def kmeans(
         raise InputError(f"clusters: expected at least 1, got {clusters}")
     weights = points.new_ones(points.shape[:2]) if weights is None else weights
     if weights.shape != points.shape[:2]:
-        raise InputError(
-            f"weights: expected {tuple(points.shape[:2])}, got {tuple(weights.shape)}"
-        )
+        raise InputError(f"weights: expected {tuple(points.shape[:2])}, got {tuple(weights.shape)}")
     generator = torch.Generator().manual_seed(seed)
     best = None
     for _ in range(_RESTARTS):
@@ -214,8 +212,8 @@ def _first_centres(
     """Draw k-means++ centres: each far from those before, with a chance that grows with both."""
     chance, centres = weights, []
     for _ in range(clusters):
-        # drawn on the CPU, so that a seed means the same on every device
-        odds = chance.double().cpu() + 1e-12  # silent items draw anything
+        # drawn on the CPU, so that a seed means the same on every device (mps has no float64)
+        odds = chance.cpu().double() + 1e-12  # silent items draw anything
         drawn = torch.rand(1, generator=generator, dtype=odds.dtype)  # the same for every item
         share = odds.cumsum(1) / odds.sum(1, keepdim=True)  # (B, N)
         place = torch.searchsorted(share, drawn.expand(len(share), 1).contiguous())

@@ -24,6 +24,7 @@ import logging
 import os
 import pickle
 import platform
+import re
 import shutil
 import signal
 import sys
@@ -263,7 +264,7 @@ def train(
         _load(out / "best.ckpt", task)
         model.cpu().eval()
         with _one_line_errors(out):
-            model.save(folder, _card(recipe, keeper))
+            model.save(folder, _card(recipe, keeper, trainer.strategy.root_device))
     return folder
 
 
@@ -507,10 +508,22 @@ def _logger(name: str, out: Path) -> Any:
     return pl.loggers.TensorBoardLogger(save_dir=out, name="", version="tensorboard")
 
 
-def _card(recipe: dict, keeper: Keeper) -> dict[str, Any]:
+def _device_name(device: torch.device) -> str:
+    """The name of a GPU or processor, as far as the system tells it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):  # where Linux says more
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        if found := re.search(r"^model name[ \t]*:[ \t]*(\S.*)$", text, re.MULTILINE):
+            name = found[1].strip()
+    if device.type != "cpu":
+        name = f"{name} {device.type}"
+    return name.strip() or "CPU"
+
+
+def _card(recipe: dict, keeper: Keeper, device: torch.device) -> dict[str, Any]:
     """What the training knows about the model."""
-    on_gpu = torch.cuda.is_available() and recipe["trainer"]["accelerator"] != "cpu"
-    device = torch.cuda.get_device_name(0) if on_gpu else platform.processor() or "CPU"
     return {
         "data": recipe["data"] | {"augment": recipe["augment"]},
         "recipe": recipe,
@@ -520,8 +533,9 @@ def _card(recipe: dict, keeper: Keeper) -> dict[str, Any]:
         "hours": round(keeper.seconds / 3600, 3),
         "machine": {
             "torch": torch.__version__,
-            "device": device,
+            "device": _device_name(device),
             "devices": recipe["trainer"]["devices"],
+            "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),
         },
     }

@@ -167,7 +167,7 @@ def _study(optuna: Any, base: dict, space: dict, storage: str) -> Any:
         raise InputError(
             f"storage: expected an address such as sqlite:///sweep.db, got {storage}: {message}"
         ) from error
-    if study.user_attrs.setdefault("what", what) != what:
+    if study.user_attrs.get("what", what) != what:
         raise InputError(
             f"storage: expected a sweep over the same recipe and space, got another in {storage}; "
             "choose another --storage"

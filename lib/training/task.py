@@ -11,6 +11,7 @@ import torch
 
 from lib.errors import CourseError, require_package
 from lib.metrics import si_sdr
+from lib.metrics.energy_ratios import double
 from lib.training.data import Batch
 
 pl = require_package("lightning.pytorch", "training", "lightning")
@@ -145,7 +146,7 @@ class SeparationTask(pl.LightningModule):
         estimates = self.model(batch.mixture)
         gains = improvements(estimates, batch.sources, batch.mixture, self.model.any_order)
         self._sums["items"] += len(losses)
-        self._sums["val/loss"] += float(losses.double().sum())
+        self._sums["val/loss"] += float(double(losses).sum())
         self._sums[SCORE] += float(gains.sum())
 
     def on_validation_epoch_end(self) -> None:
@@ -178,7 +179,7 @@ def improvements(
         >>> bool(improvements(good.flip(1), sources, mixture, any_order=True) > 30)
         True
     """
-    estimates, sources, mixture = estimates.double(), sources.double(), mixture.double()
+    estimates, sources, mixture = double(estimates), double(sources), double(mixture)
     floor = si_sdr(mixture[:, None].expand_as(sources), sources)  # (B, S, C)
     count = sources.shape[1]
     orders = list(itertools.permutations(range(count))) if any_order else [tuple(range(count))]
