@@ -268,8 +268,10 @@ def _evaluate(options: argparse.Namespace) -> int:
         dataset,
         options.metrics.split(",") if options.metrics else None,
         method=options.method,
-        # a denoiser's speech and noise are nobody in particular where two people speak
-        permute=two_speakers and options.method not in OracleMask.KINDS,
+        # a denoiser's speech and noise are nobody in particular where two people speak, nor are a
+        # network's speakers anywhere
+        permute=options.method not in OracleMask.KINDS
+        and (two_speakers or getattr(separator, "any_order", False)),
         progress=not options.quiet,
     )
     _write_table(scores, options.out)

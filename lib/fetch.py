@@ -71,7 +71,7 @@ def fetch(
     path = Path(path).expanduser()
     expected = {"sha256": sha256, "md5": md5}
     if path.is_file():
-        if not (fault := _fault(path, size, expected)):
+        if not _fault(path, size, expected):
             return path
         os.replace(path, _beside(path, ".bad"))
     part = _beside(path, ".part")

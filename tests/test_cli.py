@@ -191,6 +191,21 @@ def test_a_trained_network_separates_and_is_evaluated(recording, tmp_path, capsy
     assert pandas.read_csv(tmp_path / "scores.csv")["sample_rate"].tolist() == [8000, 8000]
 
 
+def test_the_outputs_of_a_network_for_speakers_are_matched_to_speech_and_noise(
+    tmp_path, monkeypatch
+):
+    scores = []
+    for order in ([0, 1], [1, 0]):
+        forward = UPIT.forward
+        with monkeypatch.context() as patch:
+            patch.setattr(UPIT, "forward", lambda *given, o=order, f=forward: f(*given)[:, o])
+            arguments = ["evaluate", "--method", "upit-blstm-small", "--items", "2", "--quiet"]
+            arguments += ["--seconds", "1", "--metrics", "si_sdr", "--force"]
+            assert cli.main([*arguments, "--out", str(tmp_path / "scores.csv")]) == 0
+        scores.append(pandas.read_csv(tmp_path / "scores.csv")["si_sdr"].tolist())
+    assert scores[0] == pytest.approx(scores[1])
+
+
 @pytest.mark.parametrize(
     ("method", "kind", "sources"),
     [

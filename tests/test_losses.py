@@ -627,7 +627,7 @@ def test_unknown_names_options_and_values_name_the_allowed():
         make_objective("waveform", pit=True)
     for name, objective in losses.OBJECTIVES.items():
         for field in dataclasses.fields(objective):
-            if isinstance(field.default, str) or field.name == "permutation":
+            if isinstance(field.default, (str, float)) or field.name == "permutation":
                 with pytest.raises(InputError, match=rf"^{field.name}: .*got 'x'"):
                     make_objective(name, **{field.name: "x"})
     with pytest.raises(InputError, match="^scale"):

@@ -439,7 +439,9 @@ def test_a_mixture_that_is_none_is_refused(bad):
 
 
 def test_a_name_that_is_none_lists_what_there_is():
-    with pytest.raises(InputError, match="expected a folder, .*openunmix/umxhq.* got 'no-such'"):
+    with pytest.raises(
+        InputError, match="a folder with config.json, .*openunmix/umxhq.* got 'no-such'"
+    ):
         Separator.from_pretrained("no-such")
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
+import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -336,8 +338,11 @@ def make_objective(name: str, **options: Any) -> Callable[..., torch.Tensor]:
     """
     objective = OBJECTIVES[_choose(name, OBJECTIVES, "objective")]
     allowed = [field.name for field in dataclasses.fields(objective)]
-    for option in options:
+    for option, value in options.items():
         _choose(option, allowed, f"option of objective {name}")
+        is_number = isinstance(value, numbers.Real) and math.isfinite(value)
+        if isinstance(getattr(objective, option), float) and not is_number:
+            raise InputError(f"{option}: expected a number, got {value!r}")
     return objective(**options)
 
 

@@ -147,7 +147,7 @@ def load(name_or_path: str | Path) -> Separator:
         >>> load("upit-blstm-large")
         Traceback (most recent call last):
         ...
-        lib.errors.InputError: checkpoint: expected a folder, ... got 'upit-blstm-large'
+        lib.errors.InputError: checkpoint: expected a folder with ... got 'upit-blstm-large'
     """
     folder = _folder(name_or_path)
     if folder is None:
@@ -156,8 +156,8 @@ def load(name_or_path: str | Path) -> Separator:
         if str(name_or_path) in official.names():
             return official.load(str(name_or_path))
         raise InputError(
-            f"checkpoint: expected a folder, one of {', '.join(shipped())}, or official weights: "
-            f"{', '.join(official.names())}; got {str(name_or_path)!r}"
+            f"checkpoint: expected a folder with {FILES[0]}, one of {', '.join(shipped())}, or "
+            f"official weights: {', '.join(official.names())}; got {str(name_or_path)!r}"
         )
     config = _read(folder / FILES[0])
     model = _build(config, folder)
@@ -198,7 +198,7 @@ def card(name_or_path: str | Path) -> dict[str, Any]:
     folder = _folder(name_or_path)
     if folder is None:
         raise InputError(
-            f"checkpoint: expected a folder or one of {', '.join(shipped())}, "
+            f"checkpoint: expected a folder with {FILES[0]} or one of {', '.join(shipped())}, "
             f"got {str(name_or_path)!r}"
         )
     return _read(folder / FILES[2])
