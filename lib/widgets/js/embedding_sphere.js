@@ -6,7 +6,7 @@
  */
 (() => {
   "use strict";
-  const { h, Element, clamp, palette } = window.Unmix;
+  const { h, Element, clamp, palette, random } = window.Unmix;
 
   // sources and clusters have colours of their own: which cluster is which source is not known
   const SOURCE_COLORS = [palette.blue, palette.orange, palette.grey, palette.yellow];
@@ -23,17 +23,6 @@
     return length > 1e-9 ? a.map((value) => value / length) : null;
   };
   const percent = (share) => `${(100 * share).toFixed(1)} %`;
-
-  /** A repeatable random number generator (mulberry32). */
-  function random(seed) {
-    let state = seed >>> 0;
-    return () => {
-      state = (state + 0x6d2b79f5) >>> 0;
-      let t = Math.imul(state ^ (state >>> 15), state | 1);
-      t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-      return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-    };
-  }
 
   /** The largest sum of table[cluster][source] over one-to-one pairs. */
   function bestMatch(table, cluster = 0, used = 0) {

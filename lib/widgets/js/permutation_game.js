@@ -5,19 +5,8 @@
  */
 (() => {
   "use strict";
-  const { h, Element } = window.Unmix;
+  const { h, Element, random } = window.Unmix;
   const SIZES = [2, 3, 4, 5];
-
-  /** A small generator of numbers from 0 to 1 with a seed (mulberry32). */
-  function random(seed) {
-    let state = seed >>> 0;
-    return () => {
-      state = (state + 0x6d2b79f5) >>> 0;
-      let t = Math.imul(state ^ (state >>> 15), 1 | state);
-      t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-      return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-    };
-  }
 
   function permutations(n) {
     if (n === 0) return [[]];

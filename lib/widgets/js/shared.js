@@ -14,7 +14,7 @@
 (() => {
   "use strict";
 
-  const VERSION = "1.0";
+  const VERSION = "1.1";
   if (window.Unmix && window.Unmix.version === VERSION) return;
 
   // ---------------------------------------------------------------- DOM
@@ -46,6 +46,17 @@
   const turn = () => new Promise((resolve) => setTimeout(resolve, 0));
 
   const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
+
+  /** A generator of numbers from 0 to 1 that a seed repeats (mulberry32). */
+  function random(seed) {
+    let state = seed >>> 0;
+    return () => {
+      state = (state + 0x6d2b79f5) >>> 0;
+      let t = Math.imul(state ^ (state >>> 15), state | 1);
+      t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+      return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+    };
+  }
 
   // ---------------------------------------------------------------- theme
 
@@ -926,9 +937,9 @@
     }
   }
 
-  window.Unmix = { version: VERSION, Element, define, h, svg, turn, clamp, rgb, button, choice,
-    toggle, slider, bindKeys, playButton, timeReadout, bytes, array, decode, channelsOf, toBuffer,
-    audioContext, Player, fft, windowOf, stft, istft, powerSpectrogram, palette, colormap,
+  window.Unmix = { version: VERSION, Element, define, h, svg, turn, clamp, random, rgb, button,
+    choice, toggle, slider, bindKeys, playButton, timeReadout, bytes, array, decode, channelsOf,
+    toBuffer, audioContext, Player, fft, windowOf, stft, istft, powerSpectrogram, palette, colormap,
     paintImage, fitCanvas, ticks, Axes, SpectrogramView, colorBar };
   watchThemes();
 })();
