@@ -39,6 +39,8 @@ def low_rank_loss(answer):
     """Compare with the naive form; look at the size of what is made on the way."""
     for seed, (dimensions, sources, silent) in enumerate(((3, 2, 0.0), (10, 2, 0.4), (6, 3, 0.6))):
         embeddings, assignments, weights = _embedded(seed, 200, dimensions, sources, silent)
+        if sources > 2:
+            weights = weights * torch.linspace(0.1, 1.0, 200, dtype=torch.float64)
         with _Largest() as largest:
             got = answer(embeddings.clone(), assignments.clone(), weights.clone())
         difference = embeddings @ embeddings.T - assignments @ assignments.T
@@ -47,6 +49,8 @@ def low_rank_loss(answer):
         hint = "||V'WV||^2 - 2 ||V'WY||^2 + ||Y'WY||^2, over the squared sum of weights."
         if _is(got, (pairs * difference**2).sum()):
             hint = "Divide by the number of pairs that count: weights.sum() squared."
+        elif sources > 2 and _is(got, (pairs**2 * difference**2).sum() / pairs.sum()):
+            hint = "Each weight counts once in V'WV: scale v by the root of w, or one side by w."
         elif silent and _is(got, (difference**2).mean()):
             hint = "Silent points count in your sum: use the weights."
         what = f"the loss of 200 points, {dimensions} dimensions, {sources} sources"

@@ -32,7 +32,7 @@ RIGHT = {
     "ch12.low_rank_loss": [
         low_rank_loss,
         lambda v, y, w: (
-            low_rank_loss(v * w[:, None], y * w[:, None], torch.ones_like(w))
+            low_rank_loss(v * w.sqrt()[:, None], y * w.sqrt()[:, None], torch.ones_like(w))
             * len(w) ** 2
             / w.sum() ** 2
         ),
@@ -64,6 +64,14 @@ WRONG = {
         (_ones, "Silent points count"),
         (lambda v, y, w: low_rank_loss(v, y, w) * w.sum() ** 2, "number of pairs"),
         (lambda v, y, w: low_rank_loss(v, y, w) + 0.1, "||V'WV||^2"),
+        (
+            lambda v, y, w: (
+                low_rank_loss(v * w[:, None], y * w[:, None], torch.ones_like(w))
+                * len(w) ** 2
+                / w.sum() ** 2
+            ),
+            "Each weight counts once",
+        ),
     ],
     "ch12.attractors": [
         (lambda v, y, w: attractors(v, y, torch.ones_like(w)), "Silent points move"),
