@@ -13,6 +13,19 @@ from lib.errors import InputError
 _HALF = (torch.float16, torch.bfloat16)
 
 
+def at_least_float32(x: torch.Tensor) -> torch.Tensor:
+    """Leave half precision, where an autocast chose it: losses, masks and embeddings need more.
+
+    Args:
+        x: a tensor.
+
+    Example:
+        >>> at_least_float32(torch.zeros(1, dtype=torch.bfloat16)).dtype
+        torch.float32
+    """
+    return x.float() if x.dtype in _HALF else x
+
+
 def full_precision(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
     """Compute a loss in float32 or better, outside of autocast.
 
@@ -32,8 +45,7 @@ def full_precision(function: Callable[..., torch.Tensor]) -> Callable[..., torch
     """
 
     def convert(value: Any) -> Any:
-        is_half = isinstance(value, torch.Tensor) and value.dtype in _HALF
-        return value.float() if is_half else value
+        return at_least_float32(value) if isinstance(value, torch.Tensor) else value
 
     @functools.wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> torch.Tensor:

@@ -30,10 +30,10 @@ from typing import Self
 import torch
 from torch import nn
 
+from lib.losses.precision import at_least_float32
 from lib.models.base import SpectrogramSeparator
 from lib.nn.embedding import EmbeddingNetwork, cluster_masks
 from lib.nn.misi import misi
-from lib.nn.spectral import full_precision
 from lib.stft import STFT
 
 
@@ -50,7 +50,7 @@ class TwoHeads(nn.Module):
 
     def mask_head(self, hidden: torch.Tensor) -> torch.Tensor:
         """Map hidden states (B, K, H) to masks (B, S, 1, F, K)."""
-        logits = full_precision(self.mask_output(hidden)).unflatten(-1, (self.speakers, -1))
+        logits = at_least_float32(self.mask_output(hidden)).unflatten(-1, (self.speakers, -1))
         return torch.sigmoid(logits).permute(0, 2, 3, 1)[:, :, None]
 
     def forward(self, spectrogram: torch.Tensor) -> torch.Tensor:

@@ -35,8 +35,9 @@ import torch
 from torch import nn
 
 from lib.errors import InputError
+from lib.losses.precision import at_least_float32
 from lib.models.base import SpectrogramSeparator
-from lib.nn.spectral import SpectralFeatures, full_precision
+from lib.nn.spectral import SpectralFeatures
 from lib.stft import STFT
 
 ACTIVATIONS = {
@@ -85,7 +86,7 @@ class MaskNetwork(nn.Module):
     def forward(self, spectrogram: torch.Tensor) -> torch.Tensor:
         """Map a complex spectrogram (B, C, F, K) to masks (B, S, 1, F, K)."""
         hidden, _ = self.recurrent(self.features(spectrogram))  # (B, K, H)
-        logits = full_precision(self.output(hidden))  # (B, K, S * F)
+        logits = at_least_float32(self.output(hidden))  # (B, K, S * F)
         logits = logits.unflatten(-1, (self.speakers, -1)).permute(0, 2, 3, 1)  # (B, S, F, K)
         return ACTIVATIONS[self.activation](logits)[:, :, None]  # (B, S, 1, F, K)
 

@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from lib.errors import InputError
 from lib.losses.clustering import active_points
-from lib.losses.precision import full_precision as in_full_precision
-from lib.nn.spectral import SpectralFeatures, full_precision
+from lib.losses.precision import at_least_float32, full_precision
+from lib.nn.spectral import SpectralFeatures
 
 _RESTARTS = 4
 _ITERATIONS = 30
@@ -56,7 +56,7 @@ class EmbeddingNetwork(nn.Module):
 
     def head(self, hidden: torch.Tensor) -> torch.Tensor:
         """Map hidden states (B, K, H) to embeddings (B, K * F, D) of length 1."""
-        raw = torch.tanh(full_precision(self.output(hidden)))  # (B, K, F * D)
+        raw = torch.tanh(at_least_float32(self.output(hidden)))  # (B, K, F * D)
         raw = raw.unflatten(-1, (-1, self.dimensions)).flatten(1, 2)  # (B, K * F, D)
         return functional.normalize(raw, dim=-1)
 
@@ -95,7 +95,7 @@ def attractors(
 
 
 @torch.no_grad()
-@in_full_precision
+@full_precision
 def kmeans(
     points: torch.Tensor, clusters: int, weights: torch.Tensor | None = None, seed: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor]:

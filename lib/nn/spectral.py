@@ -12,19 +12,6 @@ _FLOOR = 1e-6
 _SMALLEST_SCALE = 1e-3
 
 
-def full_precision(x: torch.Tensor) -> torch.Tensor:
-    """Leave half precision, where an autocast chose it: masks and embeddings need more.
-
-    Args:
-        x: a floating-point tensor.
-
-    Example:
-        >>> full_precision(torch.zeros(1, dtype=torch.bfloat16)).dtype
-        torch.float32
-    """
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-
-
 class SpectralFeatures(nn.Module):
     """Magnitudes of the mixture, compressed and normalised, one vector per frame.
 
