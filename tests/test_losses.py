@@ -94,6 +94,28 @@ def test_gradients_of_waveform_losses(loss):
     )
 
 
+@pytest.mark.parametrize("loss", [losses.si_snr_loss, losses.snr_loss])
+def test_gradients_of_pairs_with_an_offset_in_both_signals(loss):
+    estimates = (random(2, 3, 1, 30) + 0.5).requires_grad_()
+    references = (random(2, 1, 2, 30, seed=1) - 0.5).requires_grad_()
+    assert torch.autograd.gradcheck(loss, (estimates, references), eps=1e-7, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("loss", [losses.si_snr_loss, losses.snr_loss])
+def test_long_signals_are_added_up_whole(loss):
+    time = 200_000  # more than are taken at once
+    reference = random(2, time, dtype=torch.float32) + 0.1
+    estimate = (reference + random(2, time, seed=1, dtype=torch.float32)).requires_grad_()
+    metric = si_snr if loss is losses.si_snr_loss else snr
+    exact = estimate.detach().double().requires_grad_()
+    expected = -metric(exact, reference.double())
+    found = loss(estimate, reference.double())  # of two types
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    (slope,) = torch.autograd.grad(found.sum(), estimate)
+    (expected,) = torch.autograd.grad(expected.sum(), exact)
+    torch.testing.assert_close(slope.double(), expected, atol=1e-9, rtol=1e-3)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("loss", WAVEFORM)
 @pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])

@@ -10,9 +10,10 @@ one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
+from torch.autograd.function import once_differentiable
 
 from lib.errors import InputError
 from lib.losses.precision import check_broadcast, full_precision
@@ -22,6 +23,8 @@ from lib.stft import STFT, make_window
 # SI-SNR is kept within 80 dB; a mean removed in float32 leaves 1e-7 of it behind
 _SMALLEST_SHARE = 1e-8
 _ROUNDING = 1e-12
+_NUMBERS_AT_ONCE = 2**16
+_SHORTEST_PIECE = 256
 # power of a time-frequency point below which the logarithm does not look
 _SMALLEST_POWER = 1e-7
 
@@ -65,13 +68,16 @@ def si_snr_loss(
     """
     check_broadcast(estimate, reference)
     dtype = torch.promote_types(estimate.dtype, reference.dtype)
-    estimate, reference = double(estimate), double(reference)
-    means = [one.mean(-1) if zero_mean else one.new_zeros(()) for one in (estimate, reference)]
-    estimate_energy, silent_estimate = _energy(estimate, means[0], silence_db)
-    reference_energy, silent_reference = _energy(reference, means[1], silence_db)
+    length = estimate.shape[-1]
+    *sums, estimate_energy, reference_energy, correlation = _Sums.apply(
+        estimate.to(dtype), reference.to(dtype)
+    )
+    means = [one / length if zero_mean else torch.zeros_like(one) for one in sums]
+    estimate_energy, silent_estimate = _energy(estimate_energy, means[0], length, silence_db)
+    reference_energy, silent_reference = _energy(reference_energy, means[1], length, silence_db)
     silent = silent_estimate | silent_reference
     energies = torch.where(silent, 1.0, estimate_energy * reference_energy)
-    correlation = _inner(estimate, reference) - estimate.shape[-1] * means[0] * means[1]
+    correlation = correlation - length * means[0] * means[1]
     # share of the estimate's energy that lies along the reference
     target = correlation.square() / energies
     target = torch.where(silent, 0.0, target)
@@ -111,11 +117,11 @@ def snr_loss(
     """
     check_broadcast(estimate, reference)
     dtype = torch.promote_types(estimate.dtype, reference.dtype)
-    estimate, reference = double(estimate), double(reference)
-    no_mean = estimate.new_zeros(())
-    estimate_energy, _ = _energy(estimate, no_mean, silence_db)
-    energy, silent = _energy(reference, no_mean, silence_db)
-    error = estimate_energy - 2 * _inner(estimate, reference) + energy  # ||s_hat - s||^2
+    _, _, estimate_energy, energy, correlation = _Sums.apply(
+        estimate.to(dtype), reference.to(dtype)
+    )
+    energy, silent = _energy(energy, torch.zeros_like(energy), reference.shape[-1], silence_db)
+    error = estimate_energy - 2 * correlation + energy  # ||s_hat - s||^2
     noise = error.clamp_min(0.0) / torch.where(silent, 1.0, energy)
     loss = 10 * torch.log10(noise + max(_threshold(max_db), _SMALLEST_SHARE))
     return torch.where(silent, 0.0, loss).to(dtype)
@@ -202,12 +208,67 @@ def _bounded_magnitude(spectrogram: torch.Tensor) -> torch.Tensor:
 
 
 def _energy(
-    signal: torch.Tensor, mean: torch.Tensor, silence_db: float
+    energy: torch.Tensor, mean: torch.Tensor, length: int, silence_db: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the energy without the mean, and whether it counts as silence."""
-    length, offset = signal.shape[-1], mean.square()
-    energy = torch.linalg.vector_norm(signal, dim=-1).square() - length * offset
+    """Take the mean out of an energy; say whether what is left counts as silence."""
+    offset = mean.square()
+    energy = energy - length * offset
     return energy, energy <= length * (10 ** (silence_db / 10) + _ROUNDING * offset)
+
+
+class _Sums(torch.autograd.Function):
+    """What the ratios need of two signals: their sums, energies and inner product, in float64.
+
+    A CPU goes through the signals in pieces that fit its cache, and the gradient is written out:
+    to move whole batches in float64 through memory takes longer than to add them up.
+    """
+
+    @staticmethod
+    def forward(ctx, estimate: torch.Tensor, reference: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        ctx.save_for_backward(estimate, reference)
+        parts = [_sums(*pieces) for pieces in _pieces(estimate, reference)]
+        return tuple(sum(part) for part in zip(*parts, strict=True))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        signals = [signal.detach() for signal in ctx.saved_tensors]
+        *by_sum, by_first, by_second, by_inner = (g.to(signals[0].dtype) for g in gradients)
+        slopes: list[torch.Tensor | None] = [None, None]
+        for place, by_energy in enumerate((by_first, by_second)):
+            if ctx.needs_input_grad[place]:
+                signal = signals[place]
+                slope = _slope_of_inner(signals, place, by_inner)
+                slope.addcmul_(signal, 2 * by_energy[..., None]).add_(by_sum[place][..., None])
+                slopes[place] = slope
+        return tuple(slopes)
+
+
+def _slope_of_inner(
+    signals: list[torch.Tensor], place: int, by_inner: torch.Tensor
+) -> torch.Tensor:
+    """The gradient of the inner products; autograd knows how their dimensions broadcast."""
+    signals = [signal.detach() for signal in signals]
+    signals[place].requires_grad_()
+    with torch.enable_grad():
+        inner = _inner(*signals)
+    return torch.autograd.grad(inner, signals[place], by_inner)[0]
+
+
+def _pieces(
+    estimate: torch.Tensor, reference: torch.Tensor
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    length = max(1, estimate.shape[-1])
+    if estimate.device.type == "cpu":
+        rows = max(1, estimate.numel() // length)
+        length = min(length, max(_SHORTEST_PIECE, _NUMBERS_AT_ONCE // rows))
+    return zip(estimate.split(length, -1), reference.split(length, -1), strict=True)
+
+
+def _sums(estimate: torch.Tensor, reference: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    estimate, reference = double(estimate), double(reference)
+    energies = [_inner(one, one) for one in (estimate, reference)]
+    return estimate.sum(-1), reference.sum(-1), *energies, _inner(estimate, reference)
 
 
 def _inner(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
