@@ -49,6 +49,8 @@ def test_every_chapter_has_a_quiz():
 def test_every_quiz_file_is_valid(chapter):
     questions = quiz(chapter).config["questions"]
     assert 3 <= len(questions) <= 5
+    for question in questions:  # what asks for all has check boxes
+        assert "Tick all" not in question["question"] or question["multiple"]
 
 
 def _changed(*path_and_value):
