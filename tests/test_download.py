@@ -8,12 +8,12 @@ import importlib.util
 import io
 import sys
 import tarfile
-import threading
 import zipfile
 from pathlib import Path
 
 import pytest
 import torch
+from serving import running
 
 import lib
 import lib.data as data
@@ -52,14 +52,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        running.files, running.cut, running.starts = {}, set(), []
-        running.url = f"http://127.0.0.1:{running.server_port}"
-        thread = threading.Thread(target=running.serve_forever, daemon=True)
-        thread.start()
-        yield running
-        running.shutdown()
-        thread.join()
+    with running(Handler) as server:
+        server.files, server.cut, server.starts = {}, set(), []
+        yield server
 
 
 def wav(seed=0):

@@ -4,9 +4,9 @@ import errno
 import hashlib
 import http.server
 import socket
-import threading
 
 import pytest
+from serving import running
 
 from lib import fetch as module
 from lib.errors import DataError
@@ -50,14 +50,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        running.mode, running.ranges = "whole", []
-        running.url = f"http://127.0.0.1:{running.server_port}/file.bin"
-        thread = threading.Thread(target=running.serve_forever, daemon=True)
-        thread.start()
-        yield running
-        running.shutdown()
-        thread.join()
+    with running(Handler) as server:
+        server.mode, server.ranges = "whole", []
+        server.url += "/file.bin"
+        yield server
 
 
 def get(server, path, sha256=SHA256, **options):

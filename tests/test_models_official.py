@@ -1,13 +1,11 @@
 """Published weights, from a server in this process that has made-up ones."""
 
-import functools
 import hashlib
-import http.server
 import pathlib
-import threading
 
 import pytest
 import torch
+from serving import serve
 
 from lib.errors import DataError, InputError
 from lib.models import OpenUnmix, official
@@ -28,24 +26,12 @@ def release(monkeypatch, tmp_path):
         names[target] = f"{target}_{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}.pth"
         path.rename(files / names[target])
     torch.save({"something": torch.ones(1)}, files / "weights")
-    handler = functools.partial(QuietHandler, directory=files.parent)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setenv("UNMIX_CACHE", str(tmp_path / "cache"))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        made = official.Release(
-            f"http://127.0.0.1:{server.server_port}", names, options, "a licence", "nothing"
-        )
+    with serve(files.parent) as url:
+        made = official.Release(url, names, options, "a licence", "nothing")
         monkeypatch.setitem(official.RELEASES, "openunmix/made", made)
         yield networks
-        server.shutdown()
-        thread.join()
-
-
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
 
 
 def folder_names(folder):
