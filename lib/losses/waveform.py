@@ -23,6 +23,7 @@ from lib.stft import STFT, make_window
 # SI-SNR is kept within 80 dB; a mean removed in float32 leaves 1e-7 of it behind
 _SMALLEST_SHARE = 1e-8
 _ROUNDING = 1e-12
+# of both signals: what a CPU's cache holds in float64, in pieces that are worth a call
 _NUMBERS_AT_ONCE = 2**16
 _SHORTEST_PIECE = 256
 # power of a time-frequency point below which the logarithm does not look
@@ -232,27 +233,23 @@ class _Sums(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        signals = [signal.detach() for signal in ctx.saved_tensors]
+        needed = ctx.needs_input_grad
+        signals = [
+            one.detach().requires_grad_(need)
+            for one, need in zip(ctx.saved_tensors, needed, strict=True)
+        ]
         *by_sum, by_first, by_second, by_inner = (g.to(signals[0].dtype) for g in gradients)
-        slopes: list[torch.Tensor | None] = [None, None]
-        for place, by_energy in enumerate((by_first, by_second)):
-            if ctx.needs_input_grad[place]:
-                signal = signals[place]
-                slope = _slope_of_inner(signals, place, by_inner)
-                slope.addcmul_(signal, 2 * by_energy[..., None]).add_(by_sum[place][..., None])
-                slopes[place] = slope
+        with torch.enable_grad():
+            inner = _inner(*signals)  # autograd knows how dimensions broadcast
+        wanted = [one for one in signals if one.requires_grad]
+        found = iter(torch.autograd.grad(inner, wanted, by_inner))
+        slopes: list[torch.Tensor | None] = []
+        for signal, by_energy, by_total in zip(signals, (by_first, by_second), by_sum, strict=True):
+            slope = next(found) if signal.requires_grad else None
+            if slope is not None:
+                slope.addcmul_(signal, 2 * by_energy[..., None]).add_(by_total[..., None])
+            slopes.append(slope)
         return tuple(slopes)
-
-
-def _slope_of_inner(
-    signals: list[torch.Tensor], place: int, by_inner: torch.Tensor
-) -> torch.Tensor:
-    """The gradient of the inner products; autograd knows how their dimensions broadcast."""
-    signals = [signal.detach() for signal in signals]
-    signals[place].requires_grad_()
-    with torch.enable_grad():
-        inner = _inner(*signals)
-    return torch.autograd.grad(inner, signals[place], by_inner)[0]
 
 
 def _pieces(
