@@ -1,9 +1,15 @@
 """Systems: one file each, all of them a :class:`Separator`."""
 
-from lib.models.base import EncoderMaskerDecoder, Separator, SpectrogramSeparator
+from lib.models.base import (
+    EncoderMaskerDecoder,
+    Separator,
+    SpectrogramSeparator,
+    TimeDomainSeparator,
+)
 from lib.models.cdae import CDAE
 from lib.models.checkpoint import card, shipped
 from lib.models.chimera import Chimera
+from lib.models.conv_tasnet import ConvTasNet
 from lib.models.danet import DANet
 from lib.models.deep_clustering import DeepClustering
 from lib.models.deep_karaoke import DeepKaraoke
@@ -14,6 +20,7 @@ from lib.models.upit import UPIT
 __all__ = [
     "CDAE",
     "Chimera",
+    "ConvTasNet",
     "DANet",
     "UPIT",
     "DeepClustering",
@@ -23,6 +30,7 @@ __all__ = [
     "OpenUnmix",
     "Separator",
     "SpectrogramSeparator",
+    "TimeDomainSeparator",
     "card",
     "shipped",
 ]

@@ -7,7 +7,8 @@
 
 A :class:`Separator` maps a mixture ``(batch, channels, time)`` to estimates ``(batch, sources,
 channels, time)`` of the same length. :class:`EncoderMaskerDecoder` is the pipeline above;
-:class:`SpectrogramSeparator` is that pipeline between an STFT and its inverse.
+:class:`SpectrogramSeparator` is that pipeline between an STFT and its inverse,
+:class:`TimeDomainSeparator` between a bank of filters and its inverse.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ import torch
 from torch import nn
 
 from lib.errors import InputError, check_signal
+from lib.filterbanks import Filterbank
 from lib.stft import STFT
 
-__all__ = ["EncoderMaskerDecoder", "Separator", "SpectrogramSeparator"]
+__all__ = ["EncoderMaskerDecoder", "Separator", "SpectrogramSeparator", "TimeDomainSeparator"]
 
 
 class Separator(nn.Module):
@@ -194,3 +196,39 @@ class SpectrogramSeparator(EncoderMaskerDecoder):
             ``(batch, sources, channels, freq, frames)``; below zero where a mask is.
         """
         return self.masker(spectrogram) * spectrogram.abs()[:, None]
+
+
+class TimeDomainSeparator(EncoderMaskerDecoder):
+    """A masker between a bank of filters and its inverse, for one channel.
+
+    ``masker`` takes features ``(batch, filters, frames)`` and returns masks ``(batch, sources,
+    filters, frames)``.
+
+    Args:
+        bank: the filters.
+        sample_rate: Hz.
+        speakers: how many estimates, in no particular order.
+    """
+
+    encoder: Filterbank
+    any_order = True
+
+    def __init__(self, bank: Filterbank, sample_rate: int, speakers: int):
+        super().__init__()
+        self.encoder = bank
+        self.sample_rate = sample_rate
+        self.source_names = tuple(f"speaker_{index + 1}" for index in range(speakers))
+
+    def forward(self, mixture: torch.Tensor) -> torch.Tensor:
+        """Separate. See :meth:`Separator.forward`."""
+        check_signal(mixture, "mixture", ndim=3)
+        if mixture.shape[1] != 1:
+            raise InputError(
+                f"mixture: expected one channel, got {mixture.shape[1]}; run each channel by "
+                "itself, model(mixture.flatten(0, 1)[:, None]), or their mean"
+            )
+        return super().forward(mixture)
+
+    def decode(self, features: torch.Tensor, length: int) -> torch.Tensor:
+        """Turn features (B, S, N, K) into waveforms (B, S, 1, length)."""
+        return self.encoder.inverse(features, length)

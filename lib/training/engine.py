@@ -226,6 +226,8 @@ def train(
     data = MixtureData.from_recipe(recipe, model)
     model.calibrate(data.train_items[index].mixture for index in range(CALIBRATED_ON))
     options = recipe["trainer"]
+    if options["compile"]:
+        model.compile()
     task = SeparationTask(
         model,
         _objective(recipe),
