@@ -27,6 +27,7 @@ from lib.models import (
     CDAE,
     UPIT,
     Chimera,
+    ConvTasNet,
     DANet,
     DeepClustering,
     DeepKaraoke,
@@ -34,6 +35,7 @@ from lib.models import (
     OpenUnmix,
     Separator,
     SpectrogramSeparator,
+    TimeDomainSeparator,
     card,
     shipped,
 )
@@ -76,6 +78,13 @@ SYSTEMS = {
         lambda: DANet(layers=1, hidden=16, anchors=3, activation="sigmoid"), {}
     ),
     "Chimera-MISI": System(lambda: Chimera.tiny(misi_iterations=2), {}),
+    "ConvTasNet": System(ConvTasNet.tiny, {"{}": 5_050_545, '{"last_residual": false}': 4_984_881}),
+    "ConvTasNet-causal": System(
+        lambda: ConvTasNet.tiny(causal=True), {'{"causal": true}': 5_050_545}
+    ),
+    "ConvTasNet-channel": System(
+        lambda: ConvTasNet(3, 32, 16, 16, 32, 16, taps=5, blocks=3, repeats=2, norm="channel"), {}
+    ),
     "UPIT-3-speakers": System(lambda: UPIT.tiny(speakers=3), {}),
     "DeepClustering-3-speakers": System(
         lambda: DeepClustering(speakers=3, layers=1, hidden=16, dimensions=4), {}, clusters=True
@@ -93,6 +102,14 @@ every_system = pytest.mark.parametrize("name", SYSTEMS)
 def build(name: str) -> Separator:
     torch.manual_seed(0)
     return SYSTEMS[name].build().eval()
+
+
+def frame(model: Separator) -> tuple[int, int]:
+    """Samples of a frame, and between frames."""
+    encoder = model.encoder
+    if isinstance(model, SpectrogramSeparator):
+        return encoder.n_fft, encoder.hop_length
+    return encoder.kernel_size, encoder.stride
 
 
 def noise(*shape, seed=0, dtype=torch.float32):
@@ -135,7 +152,7 @@ def test_estimates_are_as_long_as_the_mixture(name, time):
 def test_lookahead_is_as_declared(name):
     """Change one sample and see how far before it the output changes: exactly, in float64."""
     model, time = build(name).double(), 2048
-    hop = model.encoder.hop_length
+    window, hop = frame(model)
     mixture = noise(1, 1, time, dtype=torch.float64)
     with torch.no_grad():
         before = model(mixture)
@@ -150,7 +167,7 @@ def test_lookahead_is_as_declared(name):
         assert furthest == model.lookahead
     else:
         assert model.lookahead is None
-        assert furthest > model.encoder.n_fft  # further than any frame: the network looks there
+        assert furthest > window  # further than any frame: the network looks there
 
 
 @every_system
@@ -176,6 +193,10 @@ def by_energy(estimates):
 @every_system
 def test_channels_get_one_mask_and_their_order_does_not_matter(name):
     model, mixture = build(name), noise(1, 2, 2000)
+    if isinstance(model, TimeDomainSeparator):
+        with pytest.raises(InputError, match="one channel, got 2; run each channel by itself"):
+            model(mixture)
+        return
     with torch.no_grad():
         estimates, swapped = model(mixture), model(mixture.flip(1)).flip(2)
     torch.testing.assert_close(estimates, swapped, atol=1e-5, rtol=1e-4)
@@ -241,6 +262,8 @@ def test_a_dull_mask_gives_the_mixture_back(name):
     model, mixture = build(name), noise(2, 1, 1777)
     model.masker = EqualShares(model.sources, magnitudes=isinstance(model, CDAE))
     estimates = model(mixture)
+    if isinstance(model, TimeDomainSeparator):  # as far as its bank gives it back
+        mixture = model.encoder.inverse(model.encoder(mixture), mixture.shape[-1]).detach()
     expected = (mixture / model.sources)[:, None].expand_as(estimates)
     torch.testing.assert_close(estimates, expected, atol=2e-5, rtol=1e-4)
 
@@ -250,27 +273,41 @@ class EqualShares(torch.nn.Module):
         super().__init__()
         self.sources, self.magnitudes = sources, magnitudes
 
-    def forward(self, spectrogram):
-        whole = spectrogram.abs() if self.magnitudes else torch.ones_like(spectrogram.abs())
-        return (whole / self.sources)[:, None].expand(-1, self.sources, -1, -1, -1)
+    def forward(self, features):
+        whole = features.abs() if self.magnitudes else torch.ones_like(features.abs())
+        return torch.stack([whole / self.sources] * self.sources, 1)
 
 
 @every_system
-def test_the_receptive_field_is_the_whole_mixture_as_declared(name):
-    """The first sample is heard in the last of the estimates, which end 3 frames later."""
+def test_the_receptive_field_is_as_declared(name):
+    """A finite one to the sample; else the first sample is heard in the last of the estimates."""
     model = build(name).double()
-    mixture = noise(1, 1, 3 * model.encoder.n_fft, dtype=torch.float64)
+    window, hop = frame(model)
+    if model.receptive_field is not None:
+        mixture = noise(1, 1, 2 * model.receptive_field + hop, dtype=torch.float64)
+        with torch.no_grad():
+            before, spans = model(mixture), []
+            for place in range(model.receptive_field, model.receptive_field + hop):
+                changed = mixture.clone()
+                changed[..., place] += 1.0
+                heard = (model(changed) != before).any(0).any(0).any(0).nonzero()
+                spans.append(int(heard.max() - heard.min()) + 1)
+        assert set(spans) == {model.receptive_field}
+        return
+    mixture = noise(1, 1, 3 * window, dtype=torch.float64)
     changed = mixture.clone()
     changed[..., 0] += 30.0
     with torch.no_grad():
         before, after = model(mixture), model(changed)
     if SYSTEMS[name].clusters:
         before, after = map(by_energy, (before, after))
-    assert model.receptive_field is None
-    assert (before != after)[..., -model.encoder.hop_length :].any()
+    assert (before != after)[..., -hop:].any()
 
 
-@pytest.mark.parametrize("name", ["DeepRNN", "OpenUnmix-causal", "UPIT-causal"])
+CAUSAL = ["DeepRNN", "OpenUnmix-causal", "UPIT-causal", "ConvTasNet-causal"]
+
+
+@pytest.mark.parametrize("name", CAUSAL)
 def test_what_is_cut_off_behind_the_lookahead_is_not_missed(name):
     """What streaming rests on: the beginning of the mixture gives the beginning of the answer."""
     model, mixture = build(name).double(), noise(1, 1, 3000, dtype=torch.float64)
@@ -307,7 +344,8 @@ def test_half_precision_with_the_loss_in_single(name):
     "name, least_db",
     # shares that add up to 1 reach no more than 14.7 dB with DeepRNN's STFT on this mixture, see
     # below, and 17.5 dB with ADANet's
-    [("UPIT", 15), ("OpenUnmix", 15), ("DeepRNN", 14), ("ADANet", 15), ("Chimera", 15)],
+    [("UPIT", 15), ("OpenUnmix", 15), ("DeepRNN", 14), ("ADANet", 15), ("Chimera", 15)]
+    + [("ConvTasNet", 15)],
 )  # DeepKaraoke and CDAE learn theirs in test_models_spectrogram.py
 def test_learns_one_mixture(name, least_db):
     """More than 15 dB over the mixture, where the masks allow it."""
@@ -338,6 +376,7 @@ ONE_MIXTURE: dict[str, dict] = {
     "DeepRNN": {},
     "ADANet": {"hidden": 128},
     "Chimera": {"hidden": 128},
+    "ConvTasNet": {},
 }
 
 
@@ -392,9 +431,8 @@ def golden_answer(name):
     steps = torch.arange(1500, dtype=torch.float64)
     mixture = (torch.sin(0.001 * steps**1.5) + 0.3 * torch.sin(0.9 * steps))[None, None]
     with torch.no_grad():
-        spectrogram = model.encoder(mixture)
         if SYSTEMS[name].clusters:  # before k-means, whose clusters have no order
-            answer = model.embeddings(spectrogram)
+            answer = model.embeddings(model.encoder(mixture))
         else:
             answer = model(mixture)
     answer = answer.flatten()
@@ -426,7 +464,7 @@ def test_the_presets_are_one_system_in_three_sizes(name):
             for preset in (system.tiny, system.small, system.paper)
         ]
     assert sizes[0] < sizes[1]
-    assert issubclass(system, SpectrogramSeparator)
+    assert issubclass(system, (SpectrogramSeparator, TimeDomainSeparator))
 
 
 @pytest.mark.parametrize("bad", [torch.zeros(1, 100), torch.full((1, 1, 100), torch.nan)])
@@ -553,7 +591,9 @@ def module_text(name):
 def test_a_module_names_its_paper_its_symbols_and_its_deviations(name):
     text = module_text(name)
     head, _, deviations = text.partition("\nDeviations:\n")
-    assert re.search(r"(ICASSP|ISMIR|TASLP|GlobalSIP|LVA/ICA|JOSS)[\s\S]*20\d\d", head)
+    assert re.search(
+        r"(ICASSP|Interspeech|MLSP|ISMIR|TASLP|GlobalSIP|LVA/ICA|JOSS)[\s\S]*20\d\d", head
+    )
     assert deviations.count("    - ") >= 2
     ruler, title, rows = re.search(r"^(=[= ]+)\n(.*)\n\1\n([\s\S]*?)\n\1$", head, re.M).groups()
     column = slice(*re.search(r" (=+) ", ruler).span(1))

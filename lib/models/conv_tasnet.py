@@ -37,6 +37,7 @@ from typing import Self
 import torch
 from torch import nn
 
+from lib.errors import InputError
 from lib.filterbanks import FreeFilterbank
 from lib.losses.precision import at_least_float32
 from lib.models.base import TimeDomainSeparator
@@ -73,9 +74,7 @@ class Masker(nn.Module):
         self.speakers = speakers
         self.norm = make_norm(norm, filters)
         self.bottleneck = nn.Conv1d(filters, bottleneck, 1)
-        self.tcn = TCN(
-            bottleneck, hidden, skip, taps, blocks, repeats, norm, causal, last_residual
-        )
+        self.tcn = TCN(bottleneck, hidden, skip, taps, blocks, repeats, norm, causal, last_residual)
         self.output_activation = nn.PReLU()
         self.output = nn.Conv1d(skip, speakers * filters, 1)
         self.mask_activation = make_activation(activation)
@@ -136,6 +135,8 @@ class ConvTasNet(TimeDomainSeparator):
         last_residual: bool = True,
         sample_rate: int = 8000,
     ):
+        if not causal and taps % 2 == 0:
+            raise InputError(f"taps: expected an odd number unless causal, got {taps}")
         super().__init__(FreeFilterbank(filters, kernel_size), sample_rate, speakers)
         norm = norm or ("cumulative" if causal else "global")
         self.masker = Masker(
@@ -154,7 +155,8 @@ class ConvTasNet(TimeDomainSeparator):
         )
         # what the norms see comes on top: everything before with cumulative, everything with global
         if norm == "channel":
-            frames = receptive_field(taps, blocks, repeats)
+            # a sample lies in two frames
+            frames = receptive_field(taps, blocks, repeats) + 1
             self.receptive_field = (frames - 1) * self.encoder.stride + self.encoder.kernel_size
         if causal and norm != "global":
             self.lookahead = kernel_size - 1
