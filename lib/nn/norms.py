@@ -97,25 +97,29 @@ class CumulativeLayerNorm(_LayerNorm):
     """
 
     def forward(self, features: torch.Tensor, memory: Memory | None = None) -> torch.Tensor:
-        """Normalise features (B, C, K).
+        """Normalise features (B, C, K, ...).
 
         Args:
-            features: ``(batch, channels, frames)``.
+            features: ``(batch, channels, frames, ...)``: a frame may be more than a column, such as
+                a chunk of frames.
             memory: of a stream, which goes on where the piece before ended.
         """
         features = at_least_float32(features)
-        channels, frames = features.shape[1:]
+        frames, inside = features.shape[2], (1, *range(3, features.ndim))
+        values = features[:1, :, :1].numel()  # of a frame
         # sums of squares lose digits, and there is no end to a stream: float64
-        moments = torch.stack([features.sum(1), features.square().sum(1)]).double()  # (2, B, K)
+        moments = [features.sum(inside), features.square().sum(inside)]
+        moments = torch.stack(moments).double()  # (2, B, K)
         before, count = (memory or {}).get(self, (0.0, 0))
         sums = moments.cumsum(-1) + before
         if memory is not None:
-            memory[self] = (sums[..., -1:], count + frames)
-        counts = channels * torch.arange(count + 1, count + frames + 1, device=features.device)
+            memory[self] = (sums[..., -1:].clone(), count + frames)
+        counts = values * torch.arange(count + 1, count + frames + 1, device=features.device)
         mean, power = sums / counts
         variance = (power - mean.square()).clamp_min(0.0)  # rounding may leave it below zero
-        mean, variance = mean.to(features.dtype)[:, None], variance.to(features.dtype)[:, None]
-        return self._scale(features, mean, variance)
+        shape = (-1, 1, frames, *[1] * (features.ndim - 3))
+        mean, variance = mean.view(shape), variance.view(shape)
+        return self._scale(features, mean.to(features.dtype), variance.to(features.dtype))
 
 
 NORMS = {
