@@ -16,8 +16,8 @@ Chunks come first in memory: then both paths are views of the same numbers, and 
 up to twice the frames. Systems and their weights reckon with that sum, as the published ones do.
 
 **Streams.** A frame is ready when the later of its two chunks is complete: :class:`DualPath` with a
-``memory`` returns the frames that got ready, in order; there may be none. With the last piece the
-memory holds ``memory["end"] = True``, and the rest comes out.
+``memory`` returns the frames that got ready, in order; there may be none. :meth:`DualPath.flush`
+returns those that are left at the end.
 """
 
 from __future__ import annotations
@@ -205,16 +205,22 @@ class DualPath(nn.Module):
         self.chunk, self.padding = chunk, padding
 
     def forward(self, features: torch.Tensor, memory: Memory | None = None) -> torch.Tensor:
-        """Map features (B, N, T) to (B, N, T), of a stream to as many frames as are ready.
+        """Map features (B, N, T) to (B, N, T), of a stream to the frames that are ready.
 
         Args:
             features: ``(batch, channels, frames)``.
-            memory: of a stream; holds ``memory["end"] = True`` with the last piece.
+            memory: of a stream.
         """
         if memory is not None:
             return self._stream(features, memory)
         chunks = self._process(segment(features, self.chunk, self.padding), None)
         return merge(chunks, features.shape[-1], self.padding)
+
+    def flush(self, memory: Memory) -> torch.Tensor:
+        """Process the chunks that reach over the end of a stream: (B, N, frames)."""
+        waiting, _, _, left = memory[self]
+        zeros = self.chunk // 2 + -waiting.shape[-1] % (self.chunk // 2)
+        return self._stream(waiting.new_zeros(*waiting.shape[:2], zeros), memory)[..., :left]
 
     def _process(self, chunks: torch.Tensor, memory: Memory | None) -> torch.Tensor:
         for block in self.blocks:
@@ -222,30 +228,24 @@ class DualPath(nn.Module):
         return self.activation(chunks)
 
     def _stream(self, features: torch.Tensor, memory: Memory) -> torch.Tensor:
-        """Process the chunks that are complete. What comes out is the sum of both of a frame's."""
         half = self.chunk // 2
         if self not in memory:
             before, _ = chunk_padding(0, self.chunk, self.padding)
-            tail = features.new_zeros(1, len(features), half, features.shape[1])
-            memory[self] = features.new_zeros(*features.shape[:2], before), tail, before, 0
-        # frames that wait for a chunk, the last chunk's second half, zeros that no one asked for,
-        # frames that have not come out yet
-        waiting, tail, superfluous, missing = memory[self]
-        waiting = torch.cat([waiting, features], -1)
-        missing += features.shape[-1]
-        if memory.get("end"):
-            waiting = functional.pad(waiting, (0, half + -waiting.shape[-1] % half))
+            waiting = features.new_zeros(*features.shape[:2], before)
+            memory[self] = waiting, features.new_zeros(1), before, 0
+        # frames that wait for the rest of a chunk; the last chunk's second half, for the next to be
+        # added; zeros before the first frame that have yet to be skipped; frames on their way
+        waiting, tail, skip, left = memory[self]
+        waiting, left = torch.cat([waiting, features], -1), left + features.shape[-1]
         chunks = waiting.shape[-1] // half - 1
-        if chunks < 1:
-            memory[self] = waiting, tail, superfluous, missing
-            return features[..., :0]
-        complete = self._process(_cut(waiting[..., : (chunks + 1) * half], self.chunk), memory)
-        halves = _overlap(complete)
-        halves = torch.cat([halves[:1] + tail, halves[1:]])
-        ready = _lay_out(halves[:-1])[..., superfluous:][..., :missing]  # (B, N, frames)
-        superfluous = max(0, superfluous - chunks * half)
-        missing -= ready.shape[-1]
-        memory[self] = waiting[..., chunks * half :], halves[-1:], superfluous, missing
+        ready = features[..., :0]
+        if chunks > 0:
+            complete = _cut(waiting[..., : (chunks + 1) * half], self.chunk)
+            halves = _overlap(self._process(complete, memory))  # (S + 1, B, K / 2, N)
+            ready = _lay_out(torch.cat([halves[:1] + tail, halves[1:-1]]))[..., skip:]
+            waiting, tail = waiting[..., chunks * half :].clone(), halves[-1:].clone()
+            skip, left = max(0, skip - chunks * half), left - ready.shape[-1]
+        memory[self] = waiting, tail, skip, left
         return ready
 
 
