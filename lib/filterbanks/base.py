@@ -10,9 +10,42 @@ from torch.nn import functional
 
 from lib.errors import InputError
 
-__all__ = ["Filterbank"]
+__all__ = ["Filterbank", "pseudo_inverse"]
 
 Memory = dict  # see lib.nn.norms
+
+
+def pseudo_inverse(
+    filters: torch.Tensor, stride: int, tolerance: float | None = None
+) -> torch.Tensor:
+    """The decoder that undoes an encoder: the pseudo-inverse of its matrix, frame by frame.
+
+    A sample lies in several frames, each of which gives it back: their mean is what counts.
+    Reconstruction is exact where the filters span the frame, which takes at least ``kernel_size``
+    of them. With fewer, a frame gives back what it has in their span.
+
+    Args:
+        filters: of the encoder, ``(filters, 1, kernel_size)``.
+        stride: samples between frames.
+        tolerance: singular values below this part of the largest count as zero, so that errors of
+            features are not amplified by more than its inverse; not given: what rounding asks for.
+
+    Returns:
+        filters of the decoder ``(filters, 1, kernel_size)``.
+
+    Example:
+        >>> filters = torch.randn(40, 1, 16, dtype=torch.float64)
+        >>> waveform = torch.randn(1, 1, 160, dtype=torch.float64)
+        >>> features = functional.conv1d(waveform, filters, stride=8)
+        >>> again = functional.conv_transpose1d(features, pseudo_inverse(filters, 8), stride=8)
+        >>> bool((again - waveform)[..., 8:-8].abs().max() < 1e-8)  # away from the ends
+        True
+    """
+    taps = torch.arange(filters.shape[-1], device=filters.device)
+    # tap t meets a sample in the frames t, t - S, t + S ... samples after their first
+    frames = taps % stride + stride * torch.arange(len(taps), device=taps.device)[:, None]
+    frames = (frames < len(taps)).sum(0)
+    return torch.linalg.pinv(filters[:, 0], rtol=tolerance).T[:, None] / frames
 
 
 class Filterbank(nn.Module):
@@ -26,20 +59,30 @@ class Filterbank(nn.Module):
         filters: rows of the bank: features of a frame.
         kernel_size: samples of a frame.
         stride: samples between frames, 1 to ``kernel_size``; half of ``kernel_size`` if not given.
+        rectified: set what is below zero in the encoder's features to zero.
 
     Raises:
         InputError: for sizes that cannot be.
     """
 
-    def __init__(self, filters: int, kernel_size: int, stride: int | None = None):
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int,
+        stride: int | None = None,
+        rectified: bool = False,
+    ):
         super().__init__()
         stride = max(1, kernel_size // 2) if stride is None else stride
-        if filters < 1 or not 1 <= stride <= kernel_size:
+        sizes = (filters, kernel_size, stride)
+        whole = all(isinstance(size, int) for size in sizes)
+        if not whole or filters < 1 or not 1 <= stride <= kernel_size:
             raise InputError(
                 "filters, kernel_size, stride: expected at least one filter and a stride from 1 "
                 f"to kernel_size, got {filters}, {kernel_size}, {stride}"
             )
-        self.filters, self.kernel_size, self.stride = filters, kernel_size, stride
+        self.filters, self.kernel_size, self.stride = sizes
+        self.rectified = rectified
 
     def analysis(self) -> torch.Tensor:
         """The filters of the encoder ``(filters, 1, kernel_size)``."""
@@ -81,7 +124,8 @@ class Filterbank(nn.Module):
 
     def encode_frames(self, waveform: torch.Tensor) -> torch.Tensor:
         """Encode the frames that lie inside of a waveform (B, 1, T), without padding."""
-        return functional.conv1d(waveform, self.analysis(), stride=self.stride)
+        features = functional.conv1d(waveform, self.analysis(), stride=self.stride)
+        return features.relu() if self.rectified else features
 
     def inverse(self, features: torch.Tensor, length: int) -> torch.Tensor:
         """Decode.

@@ -19,6 +19,7 @@ class FreeFilterbank(Filterbank):
         filters: N, the number of basis signals.
         kernel_size: L, samples of a frame.
         stride: samples between frames; half of ``kernel_size`` if not given.
+        rectified: set what is below zero in the encoder's features to zero.
 
     Example:
         >>> bank = FreeFilterbank(filters=32, kernel_size=16)
@@ -27,8 +28,14 @@ class FreeFilterbank(Filterbank):
         (torch.Size([1, 32, 101]), torch.Size([1, 1, 800]))
     """
 
-    def __init__(self, filters: int, kernel_size: int, stride: int | None = None):
-        super().__init__(filters, kernel_size, stride)
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int,
+        stride: int | None = None,
+        rectified: bool = False,
+    ):
+        super().__init__(filters, kernel_size, stride, rectified)
         bound = kernel_size**-0.5  # as nn.Conv1d draws them
         self.encoder_filters = nn.Parameter(
             torch.empty(filters, 1, kernel_size).uniform_(-bound, bound)

@@ -38,7 +38,7 @@ import torch
 from torch import nn
 
 from lib.errors import InputError
-from lib.filterbanks import FreeFilterbank
+from lib.filterbanks import make_filterbank
 from lib.losses.precision import at_least_float32
 from lib.models.base import TimeDomainSeparator
 from lib.nn.activations import make_activation
@@ -106,9 +106,10 @@ class ConvTasNet(TimeDomainSeparator):
         activation: of the masks: ``sigmoid`` or ``relu``.
         last_residual: keep the last block's residual path, which nothing reads.
         sample_rate: Hz.
+        bank: of filters, see :func:`lib.filterbanks.make_filterbank`.
 
     Raises:
-        InputError: for an unknown norm or activation, or sizes that cannot be.
+        InputError: for an unknown norm, activation or bank, or sizes that cannot be.
 
     Example:
         >>> estimates = ConvTasNet.tiny()(torch.randn(1, 1, 4000))
@@ -134,10 +135,12 @@ class ConvTasNet(TimeDomainSeparator):
         activation: str = "sigmoid",
         last_residual: bool = True,
         sample_rate: int = 8000,
+        bank: str = "free",
     ):
         if not causal and taps % 2 == 0:
             raise InputError(f"taps: expected an odd number unless causal, got {taps}")
-        super().__init__(FreeFilterbank(filters, kernel_size), sample_rate, speakers)
+        encoder = make_filterbank(bank, filters, kernel_size, sample_rate=sample_rate)
+        super().__init__(encoder, sample_rate, speakers)
         norm = norm or ("cumulative" if causal else "global")
         self.masker = Masker(
             filters,
@@ -167,7 +170,7 @@ class ConvTasNet(TimeDomainSeparator):
         return cls(causal=causal, last_residual=last_residual)
 
     @classmethod
-    def small(cls, speakers: int = 2, causal: bool = False) -> Self:
+    def small(cls, speakers: int = 2, causal: bool = False, bank: str = "free") -> Self:
         """Build the size of the shipped checkpoints ``conv-tasnet-*``."""
         return cls(
             speakers,
@@ -181,10 +184,11 @@ class ConvTasNet(TimeDomainSeparator):
             causal=causal,
             activation="relu",
             last_residual=False,
+            bank=bank,
         )
 
     @classmethod
-    def tiny(cls, speakers: int = 2, causal: bool = False) -> Self:
+    def tiny(cls, speakers: int = 2, causal: bool = False, bank: str = "free") -> Self:
         """Build a size for live training."""
         return cls(
             speakers,
@@ -198,4 +202,5 @@ class ConvTasNet(TimeDomainSeparator):
             causal=causal,
             activation="relu",
             last_residual=False,
+            bank=bank,
         )
