@@ -20,7 +20,7 @@ from lib.errors import InputError, check_rate, check_signal, require_package
 _SUBTYPES = {".wav": ("WAV", "FLOAT"), ".flac": ("FLAC", "PCM_24")}
 _READABLE = "wav, flac, ogg or mp3"
 _FLAC_CHANNELS, _FLAC_RATE = 8, 655_350
-_WAV_LIMIT = 2**32 - 2**12  # bytes: sizes in a WAV header have 32 bits
+WAV_LIMIT = 2**32 - 2**12  # bytes: sizes in a WAV header have 32 bits
 
 
 class AudioInfo(NamedTuple):
@@ -342,7 +342,7 @@ class Writer:
                 f"peak of {peak:.3f}; write .wav, or scale all signals by one gain first"
             )
         self._bytes += block.numel() * 4
-        if kind == "WAV" and self._bytes > _WAV_LIMIT:
+        if kind == "WAV" and self._bytes > WAV_LIMIT:
             raise InputError(f"{self.path}: expected at most 4 GB for WAV, got more; write .flac")
         soundfile = _soundfile()
         try:

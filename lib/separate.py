@@ -1,29 +1,36 @@
-"""Separate recordings of any length: in blocks, with a cross-fade, in bounded memory.
+"""Separate recordings of any length in blocks, and streams as they come; in bounded memory.
 
-Neighbouring blocks overlap. Within the overlap the estimates fade from one block to the next, so
-that no seam is heard and no block's edge, where it lacks context, counts. A last block that would
-be short is extended backwards to the full length. A separator that hands its input through gives
-exactly the input, to the bit.
+**Blocks** (:func:`separate`, :func:`separate_file`) serve every separator. Neighbouring blocks
+overlap. Within the overlap the estimates fade from one block to the next, so that no seam is heard
+and no block's edge, where it lacks context, counts. A last block that would be short is extended
+backwards to the full length. A separator that hands its input through gives exactly the input, to
+the bit.
 
 Where the estimates have no order (two speakers: ``model.any_order``), a block may number them
 otherwise than the block before. Each block is then put in the order that agrees best with its
 predecessor where the two overlap.
+
+**Streams** (:class:`Streamer`) serve causal separators. Nothing is computed twice, and there are no
+seams: the estimates are those of the whole recording.
 """
 
 from __future__ import annotations
 
-import itertools
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
+from torch.nn import functional
 
-from lib.audio import Writer, info, read_blocks, resample
+from lib.audio import WAV_LIMIT, Writer, info, read_blocks, resample
 from lib.errors import InputError, check_rate, check_signal, require_package
+from lib.losses.pit import pit
+from lib.models import EncoderMaskerDecoder
+from lib.nn.norms import Memory
 
-__all__ = ["separate", "separate_file"]
+__all__ = ["Streamer", "separate", "separate_file"]
 
 Separator = Callable[[torch.Tensor], torch.Tensor]
 
@@ -35,6 +42,7 @@ def separate(
     *,
     block_seconds: float = 15.0,
     overlap_seconds: float = 2.0,
+    per_channel: bool = False,
     progress: bool = True,
 ) -> torch.Tensor:
     """Separate a waveform block by block.
@@ -46,6 +54,8 @@ def separate(
         sample_rate: of the mixture, in Hz.
         block_seconds: length of a block; memory grows with it.
         overlap_seconds: length of the cross-fade, at most half of a block.
+        per_channel: give the model each channel by itself, which a model for one channel needs
+            with a stereo mixture.
         progress: show a progress bar.
 
     Returns:
@@ -53,7 +63,7 @@ def separate(
 
     Raises:
         InputError: if the waveform is no ``(channels, time)`` signal, the block lengths do not fit,
-            or the model returns another shape.
+            the model takes another number of channels or returns another shape.
 
     Example:
         >>> halve = lambda mixture: torch.stack([mixture / 2, mixture / 2], 1)
@@ -63,10 +73,11 @@ def separate(
         (torch.Size([2, 2, 5000]), True)
     """
     check_signal(waveform, "waveform", ndim=2)
+    _check_channels(model, len(waveform), per_channel)
     block, overlap = _block_lengths(block_seconds, overlap_seconds, sample_rate)
     estimates, done = None, 0
     blocks = _with_progress(_cut(waveform, block, overlap), waveform.shape[-1], progress)
-    for piece in _separate_blocks(model, blocks, sample_rate, block, overlap):
+    for piece in _separate_blocks(model, blocks, sample_rate, block, overlap, per_channel):
         if estimates is None:
             estimates = piece.new_empty(*piece.shape[:-1], waveform.shape[-1])
         estimates[..., done : done + piece.shape[-1]] = piece
@@ -81,6 +92,7 @@ def separate_file(
     *,
     block_seconds: float = 15.0,
     overlap_seconds: float = 2.0,
+    per_channel: bool = False,
     force: bool = False,
     progress: bool = True,
 ) -> list[Path]:
@@ -95,6 +107,7 @@ def separate_file(
         outputs: one path per source of the model, ``.wav`` (32-bit float) or ``.flac`` (24-bit).
         block_seconds: length of a block; memory grows with it.
         overlap_seconds: length of the cross-fade, at most half of a block.
+        per_channel: as for :func:`separate`.
         force: replace outputs that exist.
         progress: show a progress bar.
 
@@ -102,8 +115,9 @@ def separate_file(
         The paths of the outputs.
 
     Raises:
-        InputError: if the file cannot be read to its end, an output cannot be written or exists,
-            the disk has too little room, or the model returns another number of sources.
+        InputError: if the file cannot be read to its end, an output cannot be written, exists or
+            would be too long for its format, the disk has too little room, or the model takes
+            another number of channels or returns another number of sources.
 
     Example:
         >>> import tempfile
@@ -121,6 +135,9 @@ def separate_file(
         raise InputError(f"outputs: expected different paths, got {[str(o) for o in outputs]}")
     if Path(path).resolve() in [output.resolve() for output in outputs]:
         raise InputError(f"{path}: expected outputs beside the input, got the input itself")
+    _check_channels(model, header.channels, per_channel)
+    known = getattr(model, "source_names", outputs)
+    _check_outputs(len(known), len(outputs))
     block, overlap = _block_lengths(block_seconds, overlap_seconds, header.sample_rate)
     writers = [
         Writer(output, header.sample_rate, header.channels, force=force) for output in outputs
@@ -134,12 +151,10 @@ def separate_file(
             blocks = _with_progress(
                 (block for block, _ in read_blocks(path, block, overlap)), header.frames, progress
             )
-            for piece in _separate_blocks(model, blocks, header.sample_rate, block, overlap):
-                if len(piece) != len(writers):
-                    raise InputError(
-                        f"outputs: expected {len(piece)} paths, one per source of the model, "
-                        f"got {len(writers)}"
-                    )
+            for piece in _separate_blocks(
+                model, blocks, header.sample_rate, block, overlap, per_channel
+            ):
+                _check_outputs(len(piece), len(writers))
                 for writer, estimate in zip(writers, piece, strict=True):
                     writer.write(estimate)
     except BaseException:
@@ -192,6 +207,7 @@ def _separate_blocks(
     sample_rate: int,
     block_length: int,
     overlap: int,
+    per_channel: bool,
 ) -> Iterator[torch.Tensor]:
     """Turn overlapping blocks ``(channels, time)`` into adjoining ``(sources, channels, time)``."""
     previous = tail = None
@@ -202,7 +218,7 @@ def _separate_blocks(
             extra = block_length - block.shape[-1]
             end = previous.shape[-1] - overlap
             mixture = torch.cat([previous[:, end - extra : end], block], -1)
-        estimates = _run(model, mixture, sample_rate)[..., extra:]
+        estimates = _run(model, mixture, sample_rate, per_channel)[..., extra:]
         if tail is not None and overlap > 0 and getattr(model, "any_order", False):
             estimates = estimates[_order(estimates[..., :overlap], tail)]
         if tail is not None and overlap > 0:
@@ -222,39 +238,90 @@ def _separate_blocks(
 def _order(estimates: torch.Tensor, before: torch.Tensor) -> list[int]:
     """Which estimate continues which: both ``(sources, channels, time)`` of the same stretch."""
     correlations = torch.einsum("ect,rct->er", estimates.double(), before.double())
-    places = list(itertools.permutations(range(len(before))))
-    return list(max(places, key=lambda place: sum(correlations[e, r] for r, e in enumerate(place))))
+    return pit(-correlations[None])[1][0].tolist()
 
 
-def _run(model: Separator, mixture: torch.Tensor, sample_rate: int) -> torch.Tensor:
+def _same_order(estimates: torch.Tensor, sample_rate: int) -> torch.Tensor:
+    """Order the sources (C, S, 1, T) of each channel like those of the first.
+
+    Channels hear a source at other times, so what is compared is how loud it is over 20 ms.
+    """
+    span = max(1, min(round(0.02 * sample_rate), estimates.shape[-1]))
+    loudness = functional.avg_pool1d(estimates.abs().flatten(1, 2), span)[
+        :, :, None
+    ]  # (C, S, 1, K)
+    loudness = loudness - loudness.mean(-1, keepdim=True)
+    orders = [_order(channel, loudness[0]) for channel in loudness]
+    return torch.stack([one[order] for one, order in zip(estimates, orders, strict=True)])
+
+
+@contextmanager
+def _inference(model: Separator) -> Iterator[None]:
+    """Neither gradients nor dropout; afterwards a model is in the mode that it was in."""
+    training = isinstance(model, torch.nn.Module) and model.training
+    if training:
+        model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        if training:
+            model.train()
+
+
+def _run(
+    model: Separator, mixture: torch.Tensor, sample_rate: int, per_channel: bool
+) -> torch.Tensor:
     """Run the model on one block, at its own sample rate and on its own device."""
     rate = getattr(model, "sample_rate", None) or sample_rate
-    is_module = isinstance(model, torch.nn.Module)
-    parameter = next(model.parameters(), None) if is_module else None
-    training = is_module and model.training
-    with torch.no_grad():
-        batch = resample(mixture, sample_rate, rate)[None]
+    parameter = next(model.parameters(), None) if isinstance(model, torch.nn.Module) else None
+    with _inference(model):
+        batch = resample(mixture, sample_rate, rate)[None]  # (1, C, T)
         if parameter is not None:
             batch = batch.to(parameter.device)
-        if training:
-            model.eval()
-        try:
-            estimates = model(batch)
-        finally:
-            if training:
-                model.train()
+        if per_channel:
+            batch = batch.transpose(0, 1)  # (C, 1, T)
+        estimates = model(batch)
         if not isinstance(estimates, torch.Tensor) or (
             estimates.ndim != 4 or estimates[:, 0].shape != batch.shape
         ):
             raise InputError(
-                "model: expected estimates (1, sources, channels, time) for a mixture of shape "
-                f"{tuple(batch.shape)}, got {tuple(getattr(estimates, 'shape', ()))}"
+                f"model: expected estimates ({len(batch)}, sources, channels, time) for a mixture "
+                f"of shape {tuple(batch.shape)}, got {tuple(getattr(estimates, 'shape', ()))}"
             )
+        if per_channel:
+            if getattr(model, "any_order", False):
+                estimates = _same_order(estimates, rate)
+            estimates = estimates.transpose(0, 2)  # (1, S, C, T)
         return resample(estimates[0].cpu(), rate, sample_rate)[..., : mixture.shape[-1]]
+
+
+def _check_channels(model: Separator, channels: int, per_channel: bool) -> None:
+    wanted = getattr(model, "channels", None)
+    if not per_channel and wanted not in (None, channels):
+        raise InputError(
+            f"model: expected a mixture of {wanted} channel, which is what "
+            f"{type(model).__name__} separates, got {channels}; separate each channel by itself "
+            "with per_channel=True (--per-channel), or mix them down before"
+        )
+
+
+def _check_outputs(sources: int, outputs: int) -> None:
+    if sources != outputs:
+        raise InputError(
+            f"outputs: expected {sources} paths, one per source of the model, got {outputs}; for "
+            "another number of sources take a model that is made for it"
+        )
 
 
 def _check_room(outputs: Sequence[Path], bytes_each: int) -> None:
     """Require room for the outputs, each as large as 32-bit float, before writing anything."""
+    for output in outputs:
+        if output.suffix.lower() == ".wav" and bytes_each > WAV_LIMIT:
+            raise InputError(
+                f"{output}: expected at most 4 GB, which is what WAV holds, got "
+                f"{bytes_each / 1e9:.1f} GB; write .flac"
+            )
     for folder in {output.parent for output in outputs}:
         needed = bytes_each * sum(output.parent == folder for output in outputs)
         free = shutil.disk_usage(folder).free
@@ -263,3 +330,127 @@ def _check_room(outputs: Sequence[Path], bytes_each: int) -> None:
                 f"{folder}: expected {needed / 1e6:.0f} MB of free disk, got {free / 1e6:.0f} MB; "
                 "make room or choose another place"
             )
+
+
+class Streamer:
+    """Run a causal separator on a stream, chunk by chunk, as its samples come.
+
+    The estimates are those of the whole recording. A sample of them comes out as soon as
+    ``lookahead`` further samples of the mixture are there, whatever the chunks; chunks of n samples
+    make it wait for up to ``n - 1`` more. What is kept between chunks does not grow.
+
+    Args:
+        model: a causal encoder-masker-decoder system; it runs in evaluation mode.
+        channels: of the stream.
+
+    Attributes:
+        lookahead: the algorithmic latency in samples.
+        latency_ms: the same in milliseconds.
+
+    Raises:
+        InputError: if the model is not causal or does not take so many channels.
+
+    Example:
+        >>> from lib.models import ConvTasNet
+        >>> model, mixture = ConvTasNet.tiny(causal=True), torch.randn(1, 1000)
+        >>> streamer = Streamer(model)
+        >>> pieces = [streamer.push(chunk) for chunk in mixture.split(160, -1)]
+        >>> [piece.shape[-1] for piece in pieces]
+        [144, 160, 160, 160, 160, 160, 32]
+        >>> estimates = torch.cat([*pieces, streamer.flush()], -1)
+        >>> torch.allclose(estimates, model(mixture[None])[0], atol=1e-5)
+        True
+    """
+
+    def __init__(self, model: EncoderMaskerDecoder, channels: int = 1):
+        """Check that the model streams."""
+        if not isinstance(model, EncoderMaskerDecoder) or not model.is_causal:
+            raise InputError(
+                "model: expected a causal encoder-masker-decoder system, whose output waits for a "
+                f"bounded number of samples, got {type(model).__name__}; lib.separate.separate "
+                "runs others in blocks"
+            )
+        if channels < 1 or model.channels not in (None, channels):
+            raise InputError(
+                f"channels: expected {model.channels or 'at least 1'}, got {channels}; give each "
+                "channel a Streamer of its own, or mix them down before"
+            )
+        self.model, self.channels = model, channels
+        self.lookahead = model.lookahead
+        self.latency_ms = 1000 * model.lookahead / model.sample_rate
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the stream; the next chunk begins another."""
+        self._memory: Memory = {}
+        self._received = self._returned = 0
+
+    def push(self, chunk: torch.Tensor) -> torch.Tensor:
+        """Take the next samples of the mixture.
+
+        Args:
+            chunk: ``(channels, time)``, at the model's sample rate, of any length.
+
+        Returns:
+            Estimates ``(sources, channels, time')`` of the samples that are finished, from where
+            the last ones ended; ``time'`` may be 0.
+
+        Raises:
+            InputError: if the chunk is no finite signal of this many channels and of the model's
+                precision. The stream is as it was, and goes on with the next chunk.
+        """
+        check_signal(chunk, "chunk", ndim=2)
+        dtype = self._weights().dtype
+        if len(chunk) != self.channels:
+            raise InputError(
+                f"chunk: expected {self.channels} channels as in Streamer(model, channels), got "
+                f"shape {tuple(chunk.shape)}"
+            )
+        if chunk.dtype != dtype:
+            raise InputError(
+                f"chunk: expected {dtype} like the weights of the model, got {chunk.dtype}; call "
+                f".to({dtype}) on it"
+            )
+        return self._advance(chunk)
+
+    def flush(self) -> torch.Tensor:
+        """End the stream.
+
+        Returns:
+            Estimates ``(sources, channels, time')`` of the samples that are left. All in all they
+            are as many as those of the mixture. The next chunk begins another stream.
+        """
+        rest = self._advance(None) if self._received else self._none(self._weights())
+        self.reset()
+        return rest
+
+    def _advance(self, chunk: torch.Tensor | None) -> torch.Tensor:
+        """Take a chunk, or the end of the stream, through the model."""
+        # a copy, whose values no block changes in place: if one fails, nothing has happened
+        memory = dict(self._memory)
+        received = self._received + (0 if chunk is None else chunk.shape[-1])
+        left = received - self._returned if chunk is None else None
+        with _inference(self.model):
+            if chunk is None:
+                memory["end"] = True
+                features = self.model.encoder.flush(memory)
+            else:
+                features = self.model.encoder(chunk[None].to(self._weights().device), memory)
+            estimates = self._none(self._weights() if chunk is None else chunk)
+            waiting = memory.get("features", features[..., :0])  # for masks
+            if features.shape[-1] or (chunk is None and waiting.shape[-1]):  # (1, ..., K)
+                masks = self.model.masker(features, memory)  # (1, S, ..., K')
+                features, ready = torch.cat([waiting, features], -1), masks.shape[-1]
+                memory["features"] = features[..., ready:].clone()
+                if ready:
+                    masked = masks * features[:, None, ..., :ready]
+                    estimates = self.model.decode(masked, left, memory)[0].to(estimates)
+        self._memory, self._received = memory, received
+        self._returned += estimates.shape[-1]
+        return estimates
+
+    def _weights(self) -> torch.Tensor:
+        return next(self.model.parameters())
+
+    def _none(self, like: torch.Tensor) -> torch.Tensor:
+        return like.new_empty(self.model.sources, self.channels, 0)

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from lib.errors import InputError, check_signal
+from lib.framing import add_tail, take_frames
 
 
 def _check_spectrogram(spectrogram: torch.Tensor, name: str, *, real: bool = False) -> None:
@@ -73,6 +74,9 @@ class STFT(nn.Module):
     Frame k is centred on sample ``k * hop_length``; outside the signal there are zeros. There are
     ``1 + ceil(time / hop_length)`` frames, so that the last centre lies at or behind the end and
     no sample leans on the faint edge of a window alone.
+
+    With a ``memory``, both directions go on where the piece before ended (see
+    :class:`lib.separate.Streamer`).
 
     Args:
         n_fft: samples in a frame, and length of its FFT.
@@ -149,14 +153,16 @@ class STFT(nn.Module):
         """
         return torch.arange(frames) * (self.hop_length / sample_rate)
 
-    def forward(self, waveform: torch.Tensor) -> torch.Tensor:
+    def forward(self, waveform: torch.Tensor, memory: dict | None = None) -> torch.Tensor:
         """Return the spectrogram of a waveform.
 
         Args:
             waveform: ``(..., time)``; half precision is computed in float32.
+            memory: of a stream.
 
         Returns:
-            Complex ``(..., freq, frames)`` with ``freq = n_fft // 2 + 1``.
+            Complex ``(..., freq, frames)`` with ``freq = n_fft // 2 + 1``; of a stream, the frames
+            that the waveform completes, if any.
 
         Raises:
             InputError: if ``waveform`` is no finite, non-empty floating-point tensor.
@@ -170,20 +176,43 @@ class STFT(nn.Module):
             waveform = waveform.float()
         time = waveform.shape[-1]
         left = self.n_fft // 2
-        right = (self.frames(time) - 1) * self.hop_length + self.n_fft - left - time
-        padded = functional.pad(waveform, (left, right))
-        frames = padded.unfold(-1, self.n_fft, self.hop_length)  # (..., frames, n_fft)
-        return torch.fft.rfft(frames * self.window.to(waveform)).transpose(-1, -2)
+        if memory is None:
+            right = (self.frames(time) - 1) * self.hop_length + self.n_fft - left - time
+            return self._transform(functional.pad(waveform, (left, right)))
+        waiting = memory.get(self)
+        if waiting is None:
+            waiting = waveform.new_zeros(*waveform.shape[:-1], left)
+        frames, memory[self] = take_frames(waiting, waveform, self.n_fft, self.hop_length)
+        return self._transform(frames)
 
-    def inverse(self, spectrogram: torch.Tensor, length: int) -> torch.Tensor:
+    def flush(self, memory: dict) -> torch.Tensor:
+        """Return the frames of a stream that reach over its end, ``(..., freq, frames)``."""
+        waiting = memory[self]
+        samples = waiting.shape[-1]
+        frames = 1 + math.ceil((samples - self.n_fft // 2) / self.hop_length)
+        missing = (frames - 1) * self.hop_length + self.n_fft - samples
+        return self(waiting.new_zeros(*waiting.shape[:-1], missing), memory)
+
+    def _transform(self, padded: torch.Tensor) -> torch.Tensor:
+        """Transform the frames inside of a waveform, (..., freq, frames)."""
+        if padded.shape[-1] == 0:
+            empty = padded.new_empty(*padded.shape[:-1], self.n_fft // 2 + 1, 0)
+            return torch.complex(empty, empty)
+        frames = padded.unfold(-1, self.n_fft, self.hop_length)  # (..., frames, n_fft)
+        return torch.fft.rfft(frames * self.window.to(padded)).transpose(-1, -2)
+
+    def inverse(
+        self, spectrogram: torch.Tensor, length: int | None, memory: dict | None = None
+    ) -> torch.Tensor:
         """Return the waveform whose STFT is nearest to a spectrogram, in the least-squares sense.
 
         Args:
             spectrogram: complex ``(..., freq, frames)``, not necessarily the STFT of anything.
-            length: samples of the result.
+            length: samples of the result. Of a stream, None before its end, then what is left.
+            memory: of a stream.
 
         Returns:
-            ``(..., length)``.
+            ``(..., length)``; of a stream before its end, the samples that no later frame adds to.
 
         Raises:
             InputError: if the shape does not belong to ``length``, or the windows do not cover
@@ -195,31 +224,51 @@ class STFT(nn.Module):
             tensor([ 1., -2.,  3.])
         """
         _check_spectrogram(spectrogram, "spectrogram")
-        expected = (self.n_fft // 2 + 1, self.frames(length))
-        if tuple(spectrogram.shape[-2:]) != expected:
-            raise InputError(
-                f"spectrogram: expected (..., freq, frames) = (..., {expected[0]}, {expected[1]}) "
-                f"for length={length}, got {tuple(spectrogram.shape)}"
-            )
+        if memory is None:
+            expected = (self.n_fft // 2 + 1, self.frames(length))
+            if tuple(spectrogram.shape[-2:]) != expected:
+                raise InputError(
+                    f"spectrogram: expected (..., freq, frames) = (..., {expected[0]}, "
+                    f"{expected[1]}) for length={length}, got {tuple(spectrogram.shape)}"
+                )
         frames = torch.fft.irfft(spectrogram.transpose(-1, -2), n=self.n_fft)
         window = self.window.to(frames)
-        envelope = self._overlap_add(window.square().expand(frames.shape[-2:]), length)
-        if envelope.min() <= 1e-8 * envelope.max():
+        sums = self._overlap_add(frames * window)
+        envelope = self._overlap_add(window.square().expand(frames.shape[-2:]))
+        start = self.n_fft // 2
+        if memory is None:
+            ready = slice(start, start + length)
+            return self._divide(sums[..., ready], envelope[..., ready])
+        # a frame adds nothing where its window is still zero: those samples wait for it no longer
+        faint = min(int(window.ne(0).int().argmax()), start)
+        overlap = max(0, self.n_fft - self.hop_length - faint)
+        tails, skip = memory.get((self, "inverse"), ((None, None), start - faint))
+        sums, sums_tail = add_tail(sums[..., faint:], tails[0], overlap)
+        envelope, envelope_tail = add_tail(envelope[faint:], tails[1], overlap)
+        memory[self, "inverse"] = (sums_tail, envelope_tail), max(0, skip - sums.shape[-1])
+        if length is not None:
+            sums = torch.cat([sums, sums_tail], -1)
+            envelope = torch.cat([envelope, envelope_tail], -1)
+        ready = slice(skip, None if length is None else skip + length)
+        return self._divide(sums[..., ready], envelope[ready])
+
+    def _divide(self, sums: torch.Tensor, envelope: torch.Tensor) -> torch.Tensor:
+        if envelope.numel() and envelope.min() <= 1e-8 * envelope.max():
             raise InputError(
                 f"hop_length: expected a hop at which the windows cover every sample, got "
                 f"{self.hop_length} with n_fft={self.n_fft}; take a shorter hop"
             )
-        return self._overlap_add(frames * window, length) / envelope
+        return sums / envelope
 
-    def _overlap_add(self, frames: torch.Tensor, length: int) -> torch.Tensor:
+    def _overlap_add(self, frames: torch.Tensor) -> torch.Tensor:
+        """Add up frames (..., frames, n_fft), padding included: (..., samples)."""
         count = frames.shape[-2]
         total = (count - 1) * self.hop_length + self.n_fft
         columns = frames.reshape(-1, count, self.n_fft).transpose(1, 2)  # (items, n_fft, frames)
         summed = functional.fold(
             columns, (1, total), (1, self.n_fft), stride=(1, self.hop_length)
         )  # (items, 1, 1, total)
-        start = self.n_fft // 2
-        return summed[:, 0, 0, start : start + length].reshape(*frames.shape[:-2], length)
+        return summed.reshape(*frames.shape[:-2], total)
 
 
 def amplitude_to_db(

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from lib.errors import InputError
+from lib.framing import add_tail, take_frames
 
 __all__ = ["Filterbank", "pseudo_inverse"]
 
@@ -54,6 +55,9 @@ class Filterbank(nn.Module):
     A bank defines :meth:`analysis` and :meth:`synthesis`. The signal is surrounded by
     ``kernel_size - stride`` zeros, so that each sample lies in equally many frames, and by as many
     more behind it as the last frame needs.
+
+    With a ``memory``, both directions go on where the piece before ended (see
+    :class:`lib.separate.Streamer`).
 
     Args:
         filters: rows of the bank: features of a frame.
@@ -110,35 +114,64 @@ class Filterbank(nn.Module):
         covered = (self.frames(length) - 1) * self.stride + self.kernel_size
         return before, covered - before - length
 
-    def forward(self, waveform: torch.Tensor) -> torch.Tensor:
+    def forward(self, waveform: torch.Tensor, memory: Memory | None = None) -> torch.Tensor:
         """Encode.
 
         Args:
             waveform: ``(batch, 1, time)``.
+            memory: of a stream.
 
         Returns:
-            features ``(batch, filters, frames)``.
+            features ``(batch, filters, frames)``; of a stream, those of the frames that the
+            waveform completes, if any.
         """
-        padded = functional.pad(waveform, self.padding(waveform.shape[-1]))
-        return self.encode_frames(padded)
+        if memory is None:
+            padded = functional.pad(waveform, self.padding(waveform.shape[-1]))
+            return self.encode_frames(padded)
+        waiting = memory.get(self)
+        if waiting is None:
+            waiting = waveform.new_zeros(*waveform.shape[:-1], self.kernel_size - self.stride)
+        frames, memory[self] = take_frames(waiting, waveform, self.kernel_size, self.stride)
+        if frames.shape[-1] == 0:
+            return waveform.new_empty(len(waveform), self.filters, 0)
+        return self.encode_frames(frames)
+
+    def flush(self, memory: Memory) -> torch.Tensor:
+        """Encode the frames that reach over the end of a stream: (B, N, frames)."""
+        waiting = memory[self]
+        samples = waiting.shape[-1]
+        frames = math.ceil(samples / self.stride)
+        missing = (frames - 1) * self.stride + self.kernel_size - samples
+        return self(waiting.new_zeros(*waiting.shape[:-1], missing), memory)
 
     def encode_frames(self, waveform: torch.Tensor) -> torch.Tensor:
         """Encode the frames that lie inside of a waveform (B, 1, T), without padding."""
         features = functional.conv1d(waveform, self.analysis(), stride=self.stride)
         return features.relu() if self.rectified else features
 
-    def inverse(self, features: torch.Tensor, length: int) -> torch.Tensor:
+    def inverse(
+        self, features: torch.Tensor, length: int | None, memory: Memory | None = None
+    ) -> torch.Tensor:
         """Decode.
 
         Args:
             features: ``(..., filters, frames)``.
-            length: samples of the result.
+            length: samples of the result. Of a stream, None before its end, then what is left.
+            memory: of a stream.
 
         Returns:
-            ``(..., 1, length)``.
+            ``(..., 1, length)``; of a stream before its end, the samples that no later frame adds
+            to.
         """
-        before, _ = self.padding(length)
-        return self.decode_frames(features)[..., before : before + length]
+        before = self.kernel_size - self.stride
+        sums = self.decode_frames(features)
+        if memory is None:
+            return sums[..., before : before + length]
+        # what stands before the signal is skipped, which may take several pieces
+        tail, skip = memory.get((self, "inverse"), (None, before))
+        ready, tail = add_tail(sums, tail, before)
+        memory[self, "inverse"] = tail, max(0, skip - ready.shape[-1])
+        return ready[..., skip:][..., :length]
 
     def decode_frames(self, features: torch.Tensor) -> torch.Tensor:
         """Overlap and add all frames of features (..., N, K), padding included: (..., 1, T')."""

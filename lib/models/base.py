@@ -23,6 +23,7 @@ from torch import nn
 
 from lib.errors import InputError, check_signal
 from lib.filterbanks import Filterbank
+from lib.nn.norms import Memory
 from lib.stft import STFT
 
 __all__ = ["EncoderMaskerDecoder", "Separator", "SpectrogramSeparator", "TimeDomainSeparator"]
@@ -40,6 +41,7 @@ class Separator(nn.Module):
         source_names: what the estimates are, in their order.
         any_order: whether the sources are of one type, so that their order means nothing (two
             speakers) and scores must try every assignment.
+        channels: how many channels a mixture has; None for any.
         lookahead: how many samples behind an output sample it depends on; None for all of them.
         receptive_field: how many samples of the mixture an output sample depends on; None for all.
     """
@@ -48,6 +50,7 @@ class Separator(nn.Module):
     sample_rate: int
     source_names: tuple[str, ...]
     any_order: bool = False
+    channels: int | None = None
     lookahead: int | None = None
     receptive_field: int | None = None
 
@@ -140,13 +143,23 @@ class EncoderMaskerDecoder(Separator):
 
     A system sets the modules ``encoder`` (mixture -> features ``(batch, ..., frames)``), ``masker``
     (features -> masks ``(batch, sources, ..., frames)``) and defines :meth:`decode`.
+
+    All three take the ``memory`` of a stream, a dict in which each block keeps what it needs of the
+    pieces before (see :class:`lib.separate.Streamer`). A masker may return masks for fewer frames
+    than it got, in order, as long as it waits for more; with the last piece ``memory["end"]`` is
+    True and the rest comes out.
     """
 
     encoder: nn.Module
     masker: nn.Module
 
-    def decode(self, features: torch.Tensor, length: int) -> torch.Tensor:
-        """Turn features back into waveforms of ``length`` samples."""
+    def decode(
+        self, features: torch.Tensor, length: int | None, memory: Memory | None = None
+    ) -> torch.Tensor:
+        """Turn features back into waveforms of ``length`` samples.
+
+        Before the end of a stream ``length`` is None: as many as are finished.
+        """
         raise NotImplementedError
 
     def forward(self, mixture: torch.Tensor) -> torch.Tensor:
@@ -182,9 +195,11 @@ class SpectrogramSeparator(EncoderMaskerDecoder):
         self.source_names = tuple(source_names)
         self.any_order = any_order
 
-    def decode(self, features: torch.Tensor, length: int) -> torch.Tensor:
+    def decode(
+        self, features: torch.Tensor, length: int | None, memory: Memory | None = None
+    ) -> torch.Tensor:
         """Invert spectrograms ``(..., freq, frames)``."""
-        return self.encoder.inverse(features, length)
+        return self.encoder.inverse(features, length, memory)
 
     def magnitudes(self, spectrogram: torch.Tensor) -> torch.Tensor:
         """Estimate the magnitudes of the sources; what losses on spectrograms compare.
@@ -212,6 +227,7 @@ class TimeDomainSeparator(EncoderMaskerDecoder):
 
     encoder: Filterbank
     any_order = True
+    channels = 1
 
     def __init__(self, bank: Filterbank, sample_rate: int, speakers: int):
         super().__init__()
@@ -229,6 +245,8 @@ class TimeDomainSeparator(EncoderMaskerDecoder):
             )
         return super().forward(mixture)
 
-    def decode(self, features: torch.Tensor, length: int) -> torch.Tensor:
+    def decode(
+        self, features: torch.Tensor, length: int | None, memory: Memory | None = None
+    ) -> torch.Tensor:
         """Turn features (B, S, N, K) into waveforms (B, S, 1, length)."""
-        return self.encoder.inverse(features, length)
+        return self.encoder.inverse(features, length, memory)

@@ -34,6 +34,8 @@ from torch.nn import functional
 
 from lib.errors import InputError, check_same_shape
 from lib.models.base import SpectrogramSeparator
+from lib.nn.norms import Memory
+from lib.nn.recurrent import read
 from lib.nn.spectral import SpectralFeatures
 from lib.stft import STFT
 
@@ -132,18 +134,35 @@ class RecurrentMasks(nn.Module):
             self.layers.append(layer)
         self.output = nn.Linear(hidden, sources * bins)
 
-    def forward(self, spectrogram: torch.Tensor) -> torch.Tensor:
-        """Map a complex spectrogram (B, C, F, K) to masks (B, S, 1, F, K)."""
-        reach = self.context // 2
-        x = functional.pad(self.features(spectrogram), (0, 0, reach, reach))  # (B, K + 2r, F)
+    def forward(self, spectrogram: torch.Tensor, memory: Memory | None = None) -> torch.Tensor:
+        """Map a complex spectrogram (B, C, F, K) to masks (B, S, 1, F, K).
+
+        Masks of a stream come ``context // 2`` frames late.
+        """
+        x = self._surround(self.features(spectrogram), memory)  # (B, K + 2r, F)
+        if x.shape[1] < self.context:  # a stream begins
+            return x.new_empty(len(x), self.sources, 1, x.shape[2], 0)
         x = x.unfold(1, self.context, 1).flatten(2)  # (B, K, F * context)
         for layer in self.layers:
             if isinstance(layer, nn.RNN):
-                x = layer(functional.pad(x, (0, 1), value=1.0))[0]  # (B, K, H)
+                x = read(layer, functional.pad(x, (0, 1), value=1.0), memory)  # (B, K, H)
             else:
                 x = torch.relu(layer(x))  # (B, K, H)
         answers = self.output(x).float().unflatten(-1, (self.sources, -1))  # (B, K, S, F)
         return soft_mask_layer(answers.permute(0, 2, 3, 1))[:, :, None]  # (B, S, 1, F, K)
+
+    def _surround(self, features: torch.Tensor, memory: Memory | None) -> torch.Tensor:
+        """Put the frames around features (B, K, F): zeros, or what a stream heard before."""
+        reach = self.context // 2
+        if memory is None:
+            return functional.pad(features, (0, 0, reach, reach))
+        before = memory.get(self)
+        if before is None:
+            before = features.new_zeros(len(features), reach, features.shape[2])
+        after = reach if memory.get("end") else 0
+        x = functional.pad(torch.cat([before, features], 1), (0, 0, 0, after))
+        memory[self] = x[:, max(0, x.shape[1] - 2 * reach) :].clone()
+        return x
 
 
 class DeepRNN(SpectrogramSeparator):

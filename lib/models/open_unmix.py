@@ -41,6 +41,8 @@ from torch import nn
 from lib.classical.multichannel_wiener import multichannel_wiener_filter
 from lib.errors import InputError
 from lib.models.base import SpectrogramSeparator
+from lib.nn.norms import Memory
+from lib.nn.recurrent import read
 from lib.stft import STFT
 
 ACTIVATIONS = {"relu": torch.relu, "sigmoid": torch.sigmoid}
@@ -103,11 +105,11 @@ class TargetNetwork(nn.Module):
         self.output_mean = nn.Parameter(torch.full((bins,), float(activation == "relu")))
         self.output_scale = nn.Parameter(torch.ones(bins))
 
-    def forward(self, magnitudes: torch.Tensor) -> torch.Tensor:
+    def forward(self, magnitudes: torch.Tensor, memory: Memory | None = None) -> torch.Tensor:
         """Map the magnitudes of the mixture (B, C, F, K) to a mask of the same shape."""
         x = (self.compress(magnitudes) + self.input_mean) * self.input_scale  # (B, K, C, seen)
         x = torch.tanh(_per_frame(self.bn1, self.fc1(x.flatten(2))))  # (B, K, H)
-        x = torch.cat([x, self.lstm(x)[0]], -1)  # (B, K, 2H)
+        x = torch.cat([x, read(self.lstm, x, memory)], -1)  # (B, K, 2H)
         x = torch.relu(_per_frame(self.bn2, self.fc2(x)))  # (B, K, H)
         x = _per_frame(self.bn3, self.fc3(x)).float()  # (B, K, C * F)
         x = x.unflatten(-1, (self.channels, self.bins))  # (B, K, C, F)
@@ -146,10 +148,10 @@ class TargetNetworks(nn.Module):
         self.targets = nn.ModuleDict(networks)
         self.residual = residual
 
-    def forward(self, spectrogram: torch.Tensor) -> torch.Tensor:
+    def forward(self, spectrogram: torch.Tensor, memory: Memory | None = None) -> torch.Tensor:
         """Map a complex spectrogram (B, C, F, K) to masks (B, S, C or 1, F, K)."""
         magnitudes = self.magnitudes(spectrogram)
-        masks = torch.stack([network(magnitudes) for network in self.targets.values()], 1)
+        masks = torch.stack([network(magnitudes, memory) for network in self.targets.values()], 1)
         if masks.shape[2] > spectrogram.shape[1]:
             masks = masks.mean(2, keepdim=True)  # a mono mixture seen as stereo
         if self.residual:

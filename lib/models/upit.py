@@ -37,6 +37,8 @@ from torch import nn
 from lib.errors import InputError
 from lib.losses.precision import at_least_float32
 from lib.models.base import SpectrogramSeparator
+from lib.nn.norms import Memory
+from lib.nn.recurrent import read
 from lib.nn.spectral import SpectralFeatures
 from lib.stft import STFT
 
@@ -83,9 +85,9 @@ class MaskNetwork(nn.Module):
         )
         self.output = nn.Linear(hidden * (1 + bidirectional), speakers * bins)
 
-    def forward(self, spectrogram: torch.Tensor) -> torch.Tensor:
+    def forward(self, spectrogram: torch.Tensor, memory: Memory | None = None) -> torch.Tensor:
         """Map a complex spectrogram (B, C, F, K) to masks (B, S, 1, F, K)."""
-        hidden, _ = self.recurrent(self.features(spectrogram))  # (B, K, H)
+        hidden = read(self.recurrent, self.features(spectrogram), memory)  # (B, K, H)
         logits = at_least_float32(self.output(hidden))  # (B, K, S * F)
         logits = logits.unflatten(-1, (self.speakers, -1)).permute(0, 2, 3, 1)  # (B, S, F, K)
         return ACTIVATIONS[self.activation](logits)[:, :, None]  # (B, S, 1, F, K)

@@ -91,7 +91,8 @@ class DilatedBlock(nn.Module):
             if before is None:
                 before = hidden.new_zeros(*hidden.shape[:2], self.context)
             hidden = torch.cat([before, hidden], -1)
-            memory[self] = hidden[..., hidden.shape[-1] - self.context :]
+            # a copy: a view would keep all of the piece
+            memory[self] = hidden[..., hidden.shape[-1] - self.context :].clone()
             return hidden
         before = self.context if self.causal else self.context // 2
         return functional.pad(hidden, (before, self.context - before))
