@@ -16,8 +16,8 @@ Chunks come first in memory: then both paths are views of the same numbers, and 
 up to twice the frames. Systems and their weights reckon with that sum, as the published ones do.
 
 **Streams.** A frame is ready when the later of its two chunks is complete: :class:`DualPath` with a
-``memory`` returns the frames that got ready, in order; there may be none. :meth:`DualPath.flush`
-returns those that are left at the end.
+``memory`` returns the frames that got ready, in order; there may be none. With the last piece the
+memory holds ``memory["end"] = True``, and the rest comes out.
 """
 
 from __future__ import annotations
@@ -209,18 +209,12 @@ class DualPath(nn.Module):
 
         Args:
             features: ``(batch, channels, frames)``.
-            memory: of a stream.
+            memory: of a stream; with the last piece ``memory["end"]`` is True.
         """
         if memory is not None:
             return self._stream(features, memory)
         chunks = self._process(segment(features, self.chunk, self.padding), None)
         return merge(chunks, features.shape[-1], self.padding)
-
-    def flush(self, memory: Memory) -> torch.Tensor:
-        """Process the chunks that reach over the end of a stream: (B, N, frames)."""
-        waiting, _, _, left = memory[self]
-        zeros = self.chunk // 2 + -waiting.shape[-1] % (self.chunk // 2)
-        return self._stream(waiting.new_zeros(*waiting.shape[:2], zeros), memory)[..., :left]
 
     def _process(self, chunks: torch.Tensor, memory: Memory | None) -> torch.Tensor:
         for block in self.blocks:
@@ -237,12 +231,15 @@ class DualPath(nn.Module):
         # added; zeros before the first frame that have yet to be skipped; frames on their way
         waiting, tail, skip, left = memory[self]
         waiting, left = torch.cat([waiting, features], -1), left + features.shape[-1]
+        if memory.get("end"):
+            waiting = functional.pad(waiting, (0, half + -waiting.shape[-1] % half))
         chunks = waiting.shape[-1] // half - 1
         ready = features[..., :0]
         if chunks > 0:
             complete = _cut(waiting[..., : (chunks + 1) * half], self.chunk)
             halves = _overlap(self._process(complete, memory))  # (S + 1, B, K / 2, N)
-            ready = _lay_out(torch.cat([halves[:1] + tail, halves[1:-1]]))[..., skip:]
+            ready = _lay_out(torch.cat([halves[:1] + tail, halves[1:-1]]))
+            ready = ready[..., skip : skip + left]
             waiting, tail = waiting[..., chunks * half :].clone(), halves[-1:].clone()
             skip, left = max(0, skip - chunks * half), left - ready.shape[-1]
         memory[self] = waiting, tail, skip, left
@@ -267,7 +264,7 @@ class GatedMasks(nn.Module):
 
     def __init__(self, channels: int, filters: int | None, speakers: int, activation: str):
         super().__init__()
-        self.speakers = speakers
+        self.speakers, self.filters = speakers, filters or channels
         self.spread = nn.Conv1d(channels, speakers * channels, 1)
         self.output = nn.Conv1d(channels, channels, 1)
         self.gate = nn.Conv1d(channels, channels, 1)
@@ -276,6 +273,8 @@ class GatedMasks(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Map sums of two chunks (B, N, T) to masks (B, speakers, filters, T)."""
+        if features.shape[-1] == 0:  # of a stream whose first chunk is not complete
+            return features.new_empty(len(features), self.speakers, self.filters, 0)
         # The papers spread each chunk and add afterwards: then the offset comes twice as well. This
         # order is the same, on half the frames.
         offset = 2 * self.spread.bias
