@@ -25,6 +25,7 @@ from lib.masks import OracleMask
 from lib.metrics import si_sdr
 from lib.models import (
     CDAE,
+    DPRNN,
     UPIT,
     Chimera,
     ConvTasNet,
@@ -32,9 +33,12 @@ from lib.models import (
     DeepClustering,
     DeepKaraoke,
     DeepRNN,
+    DPTNet,
     OpenUnmix,
     Separator,
     SpectrogramSeparator,
+    SuDoRMRF,
+    TasNet,
     TimeDomainSeparator,
     card,
     shipped,
@@ -85,6 +89,24 @@ SYSTEMS = {
     "ConvTasNet-channel": System(
         lambda: ConvTasNet(3, 32, 16, 16, 32, 16, taps=5, blocks=3, repeats=2, norm="channel"), {}
     ),
+    "TasNet": System(
+        TasNet.tiny,
+        {
+            "{}": 23_094_000,
+            '{"causal": true}': 31_094_000,
+            '{"variant": "2018-b"}': 23_094_000,
+            '{"causal": true, "variant": "2018-b"}': 31_094_000,
+        },
+    ),
+    "TasNet-2018-a": System(lambda: TasNet(filters=32, layers=4, hidden=16), {}),
+    "TasNet-2018-a-causal": System(
+        lambda: TasNet(3, filters=32, kernel_size=16, layers=4, hidden=16, causal=True), {}
+    ),
+    "TasNet-2018-b-causal": System(lambda: TasNet.tiny(causal=True), {}),
+    "DPRNN": System(DPRNN.tiny, {"{}": 2_608_065, '{"causal": true}': 1_962_945}),
+    "DPRNN-causal": System(lambda: DPRNN(2, 16, 8, 12, 9, 2, 10, causal=True), {}),
+    "DPTNet": System(DPTNet.tiny, {"{}": 2_834_945}),
+    "SuDoRMRF": System(SuDoRMRF.tiny, {"{}": 2_649_732, '{"blocks": 4}': 778_884}),
     "UPIT-3-speakers": System(lambda: UPIT.tiny(speakers=3), {}),
     "DeepClustering-3-speakers": System(
         lambda: DeepClustering(speakers=3, layers=1, hidden=16, dimensions=4), {}, clusters=True
@@ -157,8 +179,9 @@ def test_lookahead_is_as_declared(name):
     with torch.no_grad():
         before = model(mixture)
         furthest = 0
-        # every phase of the hop, so that the maximum is found
-        for place in range(1024, 1024 + hop, 1 if model.is_causal else hop):
+        # every phase of the hop, and of the hop of chunks, so that the maximum is found
+        phases = hop * (model.config.get("chunk", 2) // 2)
+        for place in range(1024, 1024 + phases, 1 if model.is_causal else phases):
             changed = mixture.clone()
             changed[..., place] += 1.0
             different = (model(changed) != before).any(0).any(0).any(0).nonzero()
@@ -305,6 +328,7 @@ def test_the_receptive_field_is_as_declared(name):
 
 
 CAUSAL = ["DeepRNN", "OpenUnmix-causal", "UPIT-causal", "ConvTasNet-causal"]
+CAUSAL += ["TasNet-2018-a-causal", "TasNet-2018-b-causal"]
 
 
 @pytest.mark.parametrize("name", CAUSAL)
@@ -345,7 +369,7 @@ def test_half_precision_with_the_loss_in_single(name):
     # shares that add up to 1 reach no more than 14.7 dB with DeepRNN's STFT on this mixture, see
     # below, and 17.5 dB with ADANet's
     [("UPIT", 15), ("OpenUnmix", 15), ("DeepRNN", 14), ("ADANet", 15), ("Chimera", 15)]
-    + [("ConvTasNet", 15)],
+    + [("ConvTasNet", 15), ("TasNet", 15), ("DPRNN", 15)],
 )  # DeepKaraoke and CDAE learn theirs in test_models_spectrogram.py
 def test_learns_one_mixture(name, least_db):
     """More than 15 dB over the mixture, where the masks allow it."""
@@ -377,6 +401,8 @@ ONE_MIXTURE: dict[str, dict] = {
     "ADANet": {"hidden": 128},
     "Chimera": {"hidden": 128},
     "ConvTasNet": {},
+    "DPRNN": {},
+    "TasNet": {},
 }
 
 

@@ -7,6 +7,7 @@ from lib.filterbanks.analytic import AnalyticFree
 from lib.filterbanks.base import Filterbank, pseudo_inverse
 from lib.filterbanks.free import FreeFilterbank
 from lib.filterbanks.gammatone import MultiPhaseGammatone
+from lib.filterbanks.gated import GatedFilterbank
 from lib.filterbanks.response import by_frequency, centre_frequencies
 from lib.filterbanks.sinc import SincFilterbank
 from lib.filterbanks.stft import STFTFilterbank
@@ -16,6 +17,7 @@ __all__ = [
     "AnalyticFree",
     "Filterbank",
     "FreeFilterbank",
+    "GatedFilterbank",
     "MultiPhaseGammatone",
     "STFTFilterbank",
     "SincFilterbank",

@@ -14,7 +14,11 @@ from lib.models.danet import DANet
 from lib.models.deep_clustering import DeepClustering
 from lib.models.deep_karaoke import DeepKaraoke
 from lib.models.deep_rnn import DeepRNN
+from lib.models.dprnn import DPRNN
+from lib.models.dptnet import DPTNet
 from lib.models.open_unmix import OpenUnmix
+from lib.models.sudo_rm_rf import SuDoRMRF
+from lib.models.tasnet import TasNet
 from lib.models.upit import UPIT
 
 __all__ = [
@@ -22,6 +26,8 @@ __all__ = [
     "Chimera",
     "ConvTasNet",
     "DANet",
+    "DPRNN",
+    "DPTNet",
     "UPIT",
     "DeepClustering",
     "DeepKaraoke",
@@ -30,6 +36,8 @@ __all__ = [
     "OpenUnmix",
     "Separator",
     "SpectrogramSeparator",
+    "SuDoRMRF",
+    "TasNet",
     "TimeDomainSeparator",
     "card",
     "shipped",
