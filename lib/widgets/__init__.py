@@ -14,7 +14,9 @@ from types import ModuleType
 __all__ = [
     "dataset_atlas",
     "denoise_by_hand",
+    "dilation_explorer",
     "embedding_sphere",
+    "fold_sequence",
     "guess_the_score",
     "listen",
     "loss_landscape",
