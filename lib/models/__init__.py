@@ -17,7 +17,6 @@ from lib.models.deep_rnn import DeepRNN
 from lib.models.dprnn import DPRNN
 from lib.models.dptnet import DPTNet
 from lib.models.open_unmix import OpenUnmix
-from lib.models.sudo_rm_rf import SuDoRMRF
 from lib.models.tasnet import TasNet
 from lib.models.upit import UPIT
 
@@ -36,7 +35,6 @@ __all__ = [
     "OpenUnmix",
     "Separator",
     "SpectrogramSeparator",
-    "SuDoRMRF",
     "TasNet",
     "TimeDomainSeparator",
     "card",
