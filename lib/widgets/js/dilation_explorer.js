@@ -40,8 +40,9 @@
 
     static css = `
       .panel { container-type: inline-size; }
-      .settings { display: grid; grid-template-columns: 1fr 1fr; gap: .1rem 1.6rem; }
-      @container (max-width: 34rem) { .settings { grid-template-columns: 1fr; } }
+      .settings { display: grid; gap: .1rem 1.6rem;
+        grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); }
+      @container (max-width: 34rem) { .settings { grid-template-columns: minmax(0, 1fr); } }
       .settings .slider, .follow .slider { flex-wrap: nowrap; }
       .slider label { min-width: 6.6rem; } .slider input { min-width: 4rem; }
       .follow .slider label { min-width: 9rem; }
