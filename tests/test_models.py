@@ -37,6 +37,7 @@ from lib.models import (
     OpenUnmix,
     Separator,
     SpectrogramSeparator,
+    SuDoRMRF,
     TasNet,
     TimeDomainSeparator,
     card,
@@ -105,6 +106,7 @@ SYSTEMS = {
     "DPRNN": System(DPRNN.tiny, {"{}": 2_608_065, '{"causal": true}': 1_962_945}),
     "DPRNN-causal": System(lambda: DPRNN(2, 16, 8, 12, 9, 2, 10, causal=True), {}),
     "DPTNet": System(DPTNet.tiny, {"{}": 2_834_945}),
+    "SuDoRMRF": System(SuDoRMRF.tiny, {"{}": 2_649_732, '{"blocks": 4}': 778_884}),
     "UPIT-3-speakers": System(lambda: UPIT.tiny(speakers=3), {}),
     "DeepClustering-3-speakers": System(
         lambda: DeepClustering(speakers=3, layers=1, hidden=16, dimensions=4), {}, clusters=True
