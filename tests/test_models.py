@@ -328,7 +328,7 @@ def test_the_receptive_field_is_as_declared(name):
 
 
 CAUSAL = ["DeepRNN", "OpenUnmix-causal", "UPIT-causal", "ConvTasNet-causal"]
-CAUSAL += ["TasNet-2018-a-causal", "TasNet-2018-b-causal"]
+CAUSAL += ["TasNet-2018-a-causal", "TasNet-2018-b-causal", "DPRNN-causal"]
 
 
 @pytest.mark.parametrize("name", CAUSAL)
