@@ -179,9 +179,9 @@ class TasNet(TimeDomainSeparator):
             speakers,
             "2018-b",
             filters=256,
-            kernel_size=128,
+            kernel_size=64,
             layers=2,
-            hidden=256,
+            hidden=128,
             causal=causal,
             activation="relu",
         )
