@@ -45,7 +45,7 @@
       @container (max-width: 34rem) { .settings { grid-template-columns: minmax(0, 1fr); } }
       .settings .slider, .follow .slider { flex-wrap: nowrap; }
       .slider label { min-width: 6.6rem; } .slider input { min-width: 4rem; }
-      .follow .slider label { min-width: 9rem; }
+      .follow .slider label { min-width: 9rem; } .slider .readout { flex: none; }
       canvas { display: block; width: 100%; height: ${HEIGHT}px; }
       .results { display: grid; grid-template-columns: auto 1fr; gap: .15rem 1.2rem; margin-bottom: 0;
         font-variant-numeric: tabular-nums; }
