@@ -123,6 +123,10 @@ def _parser() -> argparse.ArgumentParser:
     separate.add_argument("--method", default="wiener", help=_method_help())
     separate.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
     separate.add_argument("--format", choices=("wav", "flac"), default="wav")
+    separate.add_argument("--sources", type=int, help="how many sources you expect; default: any")
+    separate.add_argument(
+        "--per-channel", action="store_true", help="separate each channel by itself"
+    )
     separate.add_argument("--force", action="store_true", help="replace files that exist")
     separate.add_argument("--quiet", action="store_true", help="no progress bar")
     separate.set_defaults(run=_separate)
@@ -210,11 +214,24 @@ def _separate(options: argparse.Namespace) -> int:
         model = _network(options.method)
     else:
         model = as_separator(options.method, info(options.file).sample_rate)
+    if options.sources not in (None, len(model.source_names)):
+        raise InputError(
+            f"--sources: expected {len(model.source_names)}, which is what {options.method} "
+            f"separates ({', '.join(model.source_names)}), got {options.sources}; take a method "
+            "that is made for as many"
+        )
     stem = options.file.stem
     outputs = [options.out / f"{stem}_{name}.{options.format}" for name in model.source_names]
     made = _make_folder(options.out)
     try:
-        separate_file(model, options.file, outputs, force=options.force, progress=not options.quiet)
+        separate_file(
+            model,
+            options.file,
+            outputs,
+            per_channel=options.per_channel,
+            force=options.force,
+            progress=not options.quiet,
+        )
     except BaseException:
         for folder in made:
             folder.rmdir()

@@ -179,6 +179,13 @@ def test_a_method_that_cannot_separate_is_one_line(recording, tmp_path, capsys, 
     assert not (tmp_path / "out").exists()
 
 
+def test_another_number_of_sources_than_a_method_has_is_one_line(recording, tmp_path, capsys):
+    options = ["--method", "upit-blstm-small", "--sources"]
+    status = separate(recording, tmp_path / "out", *options, "3")
+    refused(capsys, status, "--sources: expected 2", "upit-blstm-small separates", "got 3")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_trained_network_separates_and_is_evaluated(recording, tmp_path, capsys):
     UPIT.tiny().save(tmp_path / "mine")
     network = ("--method", str(tmp_path / "mine"))

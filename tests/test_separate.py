@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,7 +13,9 @@ from hypothesis import strategies as st
 
 from lib import audio
 from lib.classical import as_separator
+from lib.data import TwoSpeakers
 from lib.errors import InputError
+from lib.models import UPIT, ConvTasNet, Separator
 from lib.separate import separate, separate_file
 
 
@@ -89,6 +93,99 @@ def test_sources_without_order_are_continued_over_the_seams(any_order):
     )
     kept = torch.equal(estimates, torch.stack([waveform.clamp_min(0), waveform.clamp_max(0)]))
     assert kept == any_order
+
+
+def test_the_speakers_of_a_trained_network_are_continued():
+    """It is made to swap in every second block, which must not be heard."""
+    model = Separator.from_pretrained("upit-blstm-small")
+    mixture = TwoSpeakers("test", items=60, seed=0, seconds=5.0, sample_rate=8000)[5].mixture
+    options = {"block_seconds": 2.0, "overlap_seconds": 1.0, "progress": False}
+
+    class Swapping:
+        any_order, calls = True, 0
+
+        def __call__(self, block):
+            self.calls += 1
+            with torch.no_grad():
+                return model(block).flip(1) if self.calls % 2 == 0 else model(block)
+
+    estimates = separate(Swapping(), mixture, 8000, **options)
+    torch.testing.assert_close(estimates, separate(model, mixture, 8000, **options))
+    plain = Swapping()
+    plain.any_order = False
+    assert not torch.allclose(estimates, separate(plain, mixture, 8000, **options), atol=1e-2)
+
+
+def test_the_order_of_many_sources_is_found_quickly():
+    """12 sources have 479 million orders."""
+
+    class Shuffled:
+        any_order = True
+        calls = 0
+
+        def __call__(self, mixture):
+            self.calls += 1
+            parts = torch.stack([mixture * (mixture * 12).floor().eq(n) for n in range(12)], 1)
+            generator = torch.Generator().manual_seed(self.calls)
+            return parts[:, torch.randperm(12, generator=generator)]
+
+    waveform = torch.rand(1, 4000, generator=torch.Generator().manual_seed(0))
+    start = time.monotonic()
+    estimates = separate(
+        Shuffled(), waveform, 100, block_seconds=10, overlap_seconds=2, progress=False
+    )
+    assert time.monotonic() - start < 30
+    assert torch.equal(estimates.sum(0), waveform)
+    levels = [one[one > 0] for one in estimates]
+    assert all(level.max() - level.min() < 1 / 12 for level in levels)
+
+
+@pytest.mark.parametrize("system", [ConvTasNet.tiny, UPIT.tiny])
+@pytest.mark.parametrize("samples", [1, 3, 31])
+@pytest.mark.parametrize("rate", [8000, 11025])
+def test_less_than_a_window_is_separated(system, samples, rate):
+    estimates = separate(system(), random_waveform(samples, 1), rate, progress=False)
+    assert estimates.shape == (2, 1, samples)
+    assert torch.isfinite(estimates).all()
+
+
+def test_a_model_for_one_channel_refuses_two_and_says_what_to_do(tmp_path):
+    model, stereo = ConvTasNet.tiny(), random_waveform(900)
+    message = "a mixture of 1 channel, which is what ConvTasNet separates, got 2; .*per_channel"
+    with pytest.raises(InputError, match=message):
+        separate(model, stereo, 8000)
+    audio.write(tmp_path / "stereo.wav", stereo, 8000)
+    outputs = [tmp_path / "a.wav", tmp_path / "b.wav"]
+    with pytest.raises(InputError, match=message):
+        separate_file(model, tmp_path / "stereo.wav", outputs)
+    separate_file(model, tmp_path / "stereo.wav", outputs, per_channel=True, progress=False)
+    expected = separate(model, stereo, 8000, per_channel=True, progress=False)
+    assert expected.shape == (2, 2, 900)
+    for output, estimate in zip(outputs, expected, strict=True):
+        torch.testing.assert_close(audio.read(output)[0], estimate)
+
+
+@pytest.mark.parametrize("any_order", [True, False])
+def test_the_channels_of_a_source_stay_together(any_order):
+    """Channel by channel, the model numbers the second channel's sources the other way round."""
+
+    class Model:
+        channels = 1
+
+        def __call__(self, mixture):
+            assert mixture.shape[:2] == (2, 1)
+            parts = torch.stack([mixture.clamp_min(0), mixture.clamp_max(0)], 1)
+            return torch.stack([parts[0], parts[1].flip(0)])
+
+    model = Model()
+    model.any_order = any_order
+    loud = torch.rand(40, generator=torch.Generator().manual_seed(0)).repeat_interleave(100)
+    waveform = random_waveform(4000, 1) * torch.where(torch.arange(4000) % 2 == 0, loud, 1 - loud)
+    waveform = torch.where(torch.arange(4000) % 2 == 0, 1, -1) * waveform.abs()
+    stereo = torch.cat([waveform, 0.5 * waveform.roll(8)])
+    estimates = separate(model, stereo, 1000, per_channel=True, progress=False)
+    together = bool((estimates[0] >= 0).all() and (estimates[1] <= 0).all())
+    assert together == any_order
 
 
 def test_a_model_gets_its_own_sample_rate():
@@ -228,6 +325,66 @@ def test_wrong_input_gives_one_clear_error(tmp_path, monkeypatch):
         separate_file(identity, path, [tmp_path / "same.wav"])
     assert sorted(p.name for p in tmp_path.iterdir()) == ["mixture.wav", "there.wav"]
     assert (tmp_path / "there.wav").read_bytes() == b"mine"
+
+
+def test_more_outputs_than_sources_are_refused_before_any_work(tmp_path):
+    audio.write(tmp_path / "mixture.wav", random_waveform(100, 1), 8000)
+    outputs = [tmp_path / f"{name}.wav" for name in "abc"]
+    with pytest.raises(InputError, match="expected 2 paths, .* got 3; .*made for it"):
+        separate_file(ConvTasNet.tiny(), tmp_path / "mixture.wav", outputs)
+    assert [path.name for path in tmp_path.iterdir()] == ["mixture.wav"]
+
+
+def five_hours(monkeypatch, channels, rate):
+    """Put a synthetic recording in the place of a file; return what reads and writes it."""
+    frames, live = 5 * 3600 * rate, SimpleNamespace(written=0, read=0)
+
+    def blocks(path, block_frames, overlap):
+        start = 0
+        while True:
+            block = torch.full((channels, min(block_frames, frames - start)), 0.25)
+            live.read = max(live.read, block.numel())
+            yield block, start
+            if start + block_frames >= frames:
+                return
+            start += block_frames - overlap
+
+    monkeypatch.setattr(
+        "lib.separate.info",
+        lambda _: SimpleNamespace(sample_rate=rate, channels=channels, frames=frames),
+    )
+    monkeypatch.setattr("lib.separate.read_blocks", blocks)
+
+    def write(self, block):
+        live.written += block.numel()
+
+    monkeypatch.setattr(audio.Writer, "write", write)
+    monkeypatch.setattr(audio.Writer, "__enter__", lambda self: self)
+    monkeypatch.setattr(audio.Writer, "__exit__", lambda self, *_: None)
+    monkeypatch.setattr("lib.separate.shutil.disk_usage", lambda _: SimpleNamespace(free=10**12))
+    return live, frames
+
+
+def test_five_hours_take_no_more_memory_than_a_block(tmp_path, monkeypatch):
+    """The signal alone would be 576 MB."""
+    psutil = pytest.importorskip("psutil")
+    live, frames = five_hours(monkeypatch, 1, 8000)
+    process, levels = psutil.Process(), []
+
+    def model(mixture):
+        levels.append(process.memory_info().rss)
+        return mixture[:, None]
+
+    separate_file(model, "lecture.wav", [tmp_path / "same.wav"], progress=False)
+    assert live.written == frames
+    assert live.read == 15 * 8000
+    assert max(levels) - levels[10] < 30e6
+
+
+def test_five_hours_of_stereo_do_not_fit_a_wav_file_which_is_said_at_once(tmp_path, monkeypatch):
+    five_hours(monkeypatch, 2, 44100)
+    with pytest.raises(InputError, match=r"at most 4 GB, .* got 6.4 GB; write .flac"):
+        separate_file(identity, "concert.flac", [tmp_path / "same.wav"], progress=False)
 
 
 _MEASURE = """
