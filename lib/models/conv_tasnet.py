@@ -41,7 +41,8 @@ from lib.errors import InputError
 from lib.filterbanks import make_filterbank
 from lib.losses.precision import at_least_float32
 from lib.models.base import TimeDomainSeparator
-from lib.nn.activations import make_activation
+from lib.nn.activations import PReLU, make_activation
+from lib.nn.convolutions import Pointwise
 from lib.nn.norms import Memory, make_norm
 from lib.nn.tcn import TCN, receptive_field
 
@@ -73,10 +74,10 @@ class Masker(nn.Module):
         super().__init__()
         self.speakers = speakers
         self.norm = make_norm(norm, filters)
-        self.bottleneck = nn.Conv1d(filters, bottleneck, 1)
+        self.bottleneck = Pointwise(filters, bottleneck)
         self.tcn = TCN(bottleneck, hidden, skip, taps, blocks, repeats, norm, causal, last_residual)
-        self.output_activation = nn.PReLU()
-        self.output = nn.Conv1d(skip, speakers * filters, 1)
+        self.output_activation = PReLU()
+        self.output = Pointwise(skip, speakers * filters)
         self.mask_activation = make_activation(activation)
 
     def forward(self, features: torch.Tensor, memory: Memory | None = None) -> torch.Tensor:

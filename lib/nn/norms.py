@@ -13,6 +13,7 @@ from torch import nn
 
 from lib.errors import InputError
 from lib.losses.precision import at_least_float32
+from lib.nn.eager import eager_on_cpu
 
 __all__ = ["NORMS", "ChannelLayerNorm", "CumulativeLayerNorm", "GlobalLayerNorm", "make_norm"]
 
@@ -39,7 +40,8 @@ class _LayerNorm(nn.Module):
         """Normalise (B, C, ...) and apply gain and offset, in one pass over the features."""
         shape = (-1, *[1] * (features.ndim - 2))
         gain = self.weight.view(shape) * (variance + self.eps).rsqrt()
-        return torch.addcmul(self.bias.view(shape) - mean * gain, features, gain)
+        offset = torch.addcmul(self.bias.view(shape), mean, gain, value=-1)
+        return torch.addcmul(offset, features, gain)
 
 
 class GlobalLayerNorm(_LayerNorm):
@@ -60,6 +62,8 @@ class GlobalLayerNorm(_LayerNorm):
                 "stream: expected causal norms, got GlobalLayerNorm, which needs the whole input"
             )
         features = at_least_float32(features)
+        if eager_on_cpu(features):  # the same in one operation, four times as fast with gradient
+            return torch.group_norm(features, 1, self.weight, self.bias, self.eps)
         # one axis after the other: a single sum over both loses digits where sums are in float32
         mean = features.flatten(2).mean(2).mean(1)
         mean = mean.view(-1, *[1] * (features.ndim - 1))
@@ -111,12 +115,15 @@ class CumulativeLayerNorm(_LayerNorm):
         moments = [features.sum(inside), features.square().sum(inside)]
         moments = torch.stack(moments).double()  # (2, B, K)
         before, count = (memory or {}).get(self, (0.0, 0))
-        sums = moments.cumsum(-1) + before
+        sums = moments.cumsum(-1)
+        sums = sums if count == 0 else sums + before
         if memory is not None:
             memory[self] = (sums[..., -1:].clone(), count + frames)
-        counts = values * torch.arange(count + 1, count + frames + 1, device=features.device)
+        first, last = values * (count + 1), values * (count + frames)
+        counts = torch.arange(first, last + 1, values, dtype=sums.dtype, device=sums.device)
         mean, power = sums / counts
-        variance = (power - mean.square()).clamp_min(0.0)  # rounding may leave it below zero
+        # rounding may leave it below zero
+        variance = torch.addcmul(power, mean, mean, value=-1).clamp_min(0.0)
         shape = (-1, 1, frames, *[1] * (features.ndim - 3))
         mean, variance = mean.view(shape), variance.view(shape)
         return self._scale(features, mean.to(features.dtype), variance.to(features.dtype))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.nn import functional
 
+from lib.nn.activations import PReLU
+from lib.nn.convolutions import DilatedDepthwise, Pointwise, pointwise
 from lib.nn.norms import Memory, make_norm
 
 __all__ = ["TCN", "DilatedBlock", "receptive_field"]
@@ -64,38 +65,39 @@ class DilatedBlock(nn.Module):
         super().__init__()
         self.context = (kernel_size - 1) * dilation  # frames besides the one of the output
         self.causal = causal
-        self.widen = nn.Conv1d(channels, hidden, 1)
-        self.widen_activation = nn.PReLU()
+        self.widen = Pointwise(channels, hidden)
+        self.widen_activation = PReLU()
         self.widen_norm = make_norm(norm, hidden)
-        self.depthwise = nn.Conv1d(hidden, hidden, kernel_size, dilation=dilation, groups=hidden)
-        self.depthwise_activation = nn.PReLU()
+        self.depthwise = DilatedDepthwise(hidden, kernel_size, dilation)
+        self.depthwise_activation = PReLU()
         self.depthwise_norm = make_norm(norm, hidden)
-        self.residual = nn.Conv1d(hidden, channels, 1) if residual else None
-        self.skip = nn.Conv1d(hidden, skip, 1)
+        self.residual = Pointwise(hidden, channels) if residual else None
+        self.skip = Pointwise(hidden, skip)
 
     def forward(
         self, features: torch.Tensor, memory: Memory | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Map features (B, B', K) to those for the next block (B, B', K) and out (B, Sc, K)."""
         hidden = self.widen_activation(self.widen(features))  # (B, H, K)
-        hidden = self._surround(self.widen_norm(hidden, memory), memory)  # (B, H, K + context)
-        hidden = self.depthwise_activation(self.depthwise(hidden))  # (B, H, K)
-        hidden = self.depthwise_norm(hidden, memory)
-        onwards = features if self.residual is None else features + self.residual(hidden)
-        return onwards, self.skip(hidden)
+        hidden = self._look_around(self.widen_norm(hidden, memory), memory)  # (B, H, K)
+        hidden = self.depthwise_norm(self.depthwise_activation(hidden), memory)
+        if self.residual is None:
+            return features, self.skip(hidden)
+        onwards, skip = pointwise(hidden, self.residual, self.skip)  # one product for both
+        return features + onwards, skip
 
-    def _surround(self, hidden: torch.Tensor, memory: Memory | None) -> torch.Tensor:
-        """Put zeros around the frames, or what a stream heard before."""
-        if memory is not None:
-            before = memory.get(self)
-            if before is None:
-                before = hidden.new_zeros(*hidden.shape[:2], self.context)
-            hidden = torch.cat([before, hidden], -1)
-            # a copy: a view would keep all of the piece
-            memory[self] = hidden[..., hidden.shape[-1] - self.context :].clone()
-            return hidden
-        before = self.context if self.causal else self.context // 2
-        return functional.pad(hidden, (before, self.context - before))
+    def _look_around(self, hidden: torch.Tensor, memory: Memory | None) -> torch.Tensor:
+        """Filter each channel, with zeros around the frames, or what a stream heard before."""
+        if memory is None:
+            before = self.context if self.causal else self.context // 2
+            return self.depthwise(hidden, (before, self.context - before))
+        before = memory.get(self)
+        if before is None:
+            before = hidden.new_zeros(*hidden.shape[:2], self.context)
+        hidden = torch.cat([before, hidden], -1)  # (B, H, context + K)
+        # a copy: a view would keep all of the piece
+        memory[self] = hidden[..., hidden.shape[-1] - self.context :].clone()
+        return self.depthwise(hidden)
 
 
 class TCN(nn.Module):
