@@ -10,9 +10,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from lib.nn.eager import exporting
+from lib.nn.eager import eager_on_cpu, exporting
 
 __all__ = ["DilatedDepthwise", "Pointwise", "pointwise"]
+
+
+_SHORT = 32  # frames: in a piece of a stream it is the calls of kernels that cost
 
 
 def pointwise(features: torch.Tensor, *layers: nn.Conv1d) -> tuple[torch.Tensor, ...]:
@@ -30,6 +33,12 @@ def pointwise(features: torch.Tensor, *layers: nn.Conv1d) -> tuple[torch.Tensor,
         >>> [part.shape[1] for part in pointwise(torch.randn(1, 8, 50), to_two, to_three)]
         [2, 3]
     """
+    if eager_on_cpu(features) and features.shape[-1] <= _SHORT:
+        rows = features.transpose(1, 2)  # (B, K, C)
+        return tuple(
+            functional.linear(rows, layer.weight[..., 0], layer.bias).transpose(1, 2)
+            for layer in layers
+        )
     weight = torch.cat([layer.weight for layer in layers])  # (all their channels, C, 1)
     bias = torch.cat([layer.bias for layer in layers])
     # one tap has no neighbours, so dilation changes nothing but the kernel that PyTorch takes:
@@ -82,12 +91,20 @@ class DilatedDepthwise(nn.Conv1d):
 
     def __init__(self, channels: int, kernel_size: int, dilation: int = 1):
         super().__init__(channels, channels, kernel_size, dilation=dilation, groups=channels)
+        self.reach = (kernel_size - 1) * dilation  # frames besides the one of the output
 
     def forward(self, features: torch.Tensor, around: tuple[int, int] = (0, 0)) -> torch.Tensor:
         """Filter features (B, C, K) with so many zeros before and behind."""
         if exporting():
             return super().forward(functional.pad(features, around))
         before, behind = around
+        if eager_on_cpu(features) and features.shape[-1] - self.reach <= _SHORT and not any(around):
+            frames = features.shape[-1] - self.reach
+            filtered = self.bias[:, None]
+            for tap, start in enumerate(range(0, self.reach + 1, self.dilation[0])):
+                piece = features[..., start : start + frames]
+                filtered = torch.addcmul(filtered, piece, self.weight[..., tap])
+            return filtered
         (taps,), (dilation,) = self.kernel_size, self.dilation
         frames = features.shape[-1] + before + behind - (taps - 1) * dilation  # of the output
         features = functional.pad(features, (before, behind + -frames % dilation))
