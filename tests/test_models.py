@@ -36,6 +36,7 @@ from lib.models import (
     DPTNet,
     OpenUnmix,
     Separator,
+    SepFormer,
     SpectrogramSeparator,
     SuDoRMRF,
     TasNet,
@@ -104,6 +105,7 @@ SYSTEMS = {
     ),
     "TasNet-2018-b-causal": System(lambda: TasNet.tiny(causal=True), {}),
     "DPRNN": System(DPRNN.tiny, {"{}": 2_608_065, '{"causal": true}': 1_962_945}),
+    "SepFormer": System(SepFormer.tiny, {"{}": 25_679_361, '{"speakers": 3}': 25_745_153}),
     "DPRNN-causal": System(lambda: DPRNN(2, 16, 8, 12, 9, 2, 10, causal=True), {}),
     "DPTNet": System(DPTNet.tiny, {"{}": 2_834_945}),
     "SuDoRMRF": System(SuDoRMRF.tiny, {"{}": 2_649_732, '{"blocks": 4}': 778_884}),
@@ -369,7 +371,7 @@ def test_half_precision_with_the_loss_in_single(name):
     # shares that add up to 1 reach no more than 14.7 dB with DeepRNN's STFT on this mixture, see
     # below, and 17.5 dB with ADANet's
     [("UPIT", 15), ("OpenUnmix", 15), ("DeepRNN", 14), ("ADANet", 15), ("Chimera", 15)]
-    + [("ConvTasNet", 15), ("TasNet", 15), ("DPRNN", 15)],
+    + [("ConvTasNet", 15), ("TasNet", 15), ("DPRNN", 15), ("SepFormer", 15)],
 )  # DeepKaraoke and CDAE learn theirs in test_models_spectrogram.py
 def test_learns_one_mixture(name, least_db):
     """More than 15 dB over the mixture, where the masks allow it."""
@@ -402,6 +404,7 @@ ONE_MIXTURE: dict[str, dict] = {
     "Chimera": {"hidden": 128},
     "ConvTasNet": {},
     "DPRNN": {},
+    "SepFormer": {},
     "TasNet": {},
 }
 

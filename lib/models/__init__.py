@@ -17,6 +17,7 @@ from lib.models.deep_rnn import DeepRNN
 from lib.models.dprnn import DPRNN
 from lib.models.dptnet import DPTNet
 from lib.models.open_unmix import OpenUnmix
+from lib.models.sepformer import SepFormer
 from lib.models.sudo_rm_rf import SuDoRMRF
 from lib.models.tasnet import TasNet
 from lib.models.upit import UPIT
@@ -34,6 +35,7 @@ __all__ = [
     "DeepRNN",
     "EncoderMaskerDecoder",
     "OpenUnmix",
+    "SepFormer",
     "Separator",
     "SpectrogramSeparator",
     "SuDoRMRF",

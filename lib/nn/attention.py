@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from lib.errors import InputError
+from lib.losses.precision import full_precision
 
 __all__ = ["SelfAttention", "TransformerLayer", "attention_maps", "positional_encoding"]
 
@@ -103,7 +104,10 @@ class SelfAttention(nn.Module):
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         """Map frames (B, T, C) to (B, T, C)."""
-        read = functional.scaled_dot_product_attention(
+        attend = functional.scaled_dot_product_attention
+        if frames.device.type == "cpu":  # whose gradients of it in bfloat16 take ten times longer
+            attend = full_precision(attend)
+        read = attend(
             *self._queries_keys_values(frames), dropout_p=self.dropout if self.training else 0.0
         )  # (B, H, T, C / H)
         return self.output(read.transpose(1, 2).flatten(2))
