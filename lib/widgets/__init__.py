@@ -12,6 +12,8 @@ import sys
 from types import ModuleType
 
 __all__ = [
+    "basis_gallery",
+    "attention_lens",
     "dataset_atlas",
     "denoise_by_hand",
     "dilation_explorer",
