@@ -37,6 +37,7 @@ def fetch(
     size: int | None = None,
     progress: bool = True,
     md5: str | None = None,
+    pin: bool = False,
 ) -> Path:
     """Download a file unless it is there, and check it.
 
@@ -52,6 +53,8 @@ def fetch(
         size: in bytes, if known.
         progress: show a progress bar.
         md5: hexadecimal, where the publisher states that.
+        pin: where no hash is stated, keep that of the first download in ``path`` + ``.sha256``, and
+            check the file against it whenever it is asked for.
 
     Returns:
         ``path``.
@@ -69,9 +72,14 @@ def fetch(
         'abc.txt'
     """
     path = Path(path).expanduser()
+    pinned = _beside(path, ".sha256") if pin and not (sha256 or md5) else None
+    if pinned is not None and pinned.is_file():
+        sha256 = pinned.read_text(encoding="utf-8", errors="replace")[:64] or None
+    first = pinned if sha256 is None else None
     expected = {"sha256": sha256, "md5": md5}
     if path.is_file():
         if not _fault(path, size, expected):
+            _pin(path, first)
             return path
         os.replace(path, _beside(path, ".bad"))
     part = _beside(path, ".part")
@@ -82,12 +90,26 @@ def fetch(
         if fault := _fault(part, size, expected):
             bad = _beside(path, ".bad")
             os.replace(part, bad)
+            trust = f": delete {pinned} to trust the new one" if pinned else ""
             raise DataError(
                 f"{url}: {fault}; the file is kept as {bad} and not used; try again, and if that "
-                "does not help, the file at the source has changed"
+                f"does not help, the file at the source has changed{trust}"
             )
         os.replace(part, path)
+    _pin(path, first)
     return path
+
+
+def _pin(path: Path, pinned: Path | None) -> None:
+    """Note the hash of a file as ``sha256sum`` does."""
+    if pinned is not None:
+        with _file_errors(pinned):
+            pinned.write_text(f"{_digest(path, 'sha256')}  {path.name}\n", encoding="utf-8")
+
+
+def _digest(path: Path, name: str) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, name).hexdigest()
 
 
 def _beside(path: Path, ending: str) -> Path:
@@ -116,8 +138,7 @@ def _fault(path: Path, size: int | None, expected: dict[str, str | None]) -> str
         return f"expected {size} bytes, got {there}"
     for name, wanted in expected.items():
         if wanted is not None:
-            with path.open("rb") as file:
-                got = hashlib.file_digest(file, name).hexdigest()
+            got = _digest(path, name)
             if not got.startswith(wanted.lower()):
                 return f"expected {name} {wanted}, got {got}"
     return None

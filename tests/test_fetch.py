@@ -138,6 +138,37 @@ def test_a_damaged_file_is_kept_apart_and_replaced(server, tmp_path):
     assert (tmp_path / "file.bin.bad").read_bytes() == b"damaged"
 
 
+def test_a_hash_that_nobody_states_is_kept_and_checked(server, tmp_path):
+    path = tmp_path / "file.bin"
+    pinned = tmp_path / "file.bin.sha256"
+    get(server, path, None, pin=True)
+    assert pinned.read_text() == f"{SHA256}  file.bin\n"
+    path.write_bytes(b"damaged")
+    assert get(server, path, None, pin=True).read_bytes() == CONTENT
+    assert (tmp_path / "file.bin.bad").read_bytes() == b"damaged"
+    assert len(server.ranges) == 2
+    pinned.write_text("0" * 64)  # as if the file at the source had changed
+    with pytest.raises(DataError, match=r"expected sha256 0+, got .*delete .*sha256 to trust the"):
+        get(server, path, None, pin=True)
+
+
+@pytest.mark.parametrize("content", [None, ""])
+def test_a_file_that_was_put_there_by_hand_is_pinned(server, tmp_path, content):
+    (tmp_path / "file.bin").write_bytes(b"by hand")
+    if content is not None:
+        (tmp_path / "file.bin.sha256").write_text(content)
+    get(server, tmp_path / "file.bin", None, pin=True)
+    digest = hashlib.sha256(b"by hand").hexdigest()
+    assert (tmp_path / "file.bin.sha256").read_text().startswith(digest)
+    assert not server.ranges
+
+
+@pytest.mark.parametrize("stated", [{"sha256": SHA256}, {"sha256": None, "md5": MD5}])
+def test_a_stated_hash_needs_no_pin(server, tmp_path, stated):
+    (tmp_path / "file.bin.sha256").write_text("0" * 64)
+    assert get(server, tmp_path / "file.bin", pin=True, **stated).read_bytes() == CONTENT
+
+
 def test_another_size_at_the_source(server, tmp_path):
     with pytest.raises(DataError, match=f"expected 5 bytes, the server offers {len(CONTENT)}"):
         get(server, tmp_path / "file.bin", size=5)

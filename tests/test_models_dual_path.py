@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from torch.nn.functional import pad
 
 from lib.errors import InputError
 from lib.models import DPRNN, DPTNet
+from lib.models.official.asteroid import from_asteroid
 from lib.nn.recurrent_transformer import RecurrentTransformerLayer
 from lib.separate import Streamer
 
@@ -55,31 +55,6 @@ def signal(time, dtype=torch.float32):
 
 # Asteroid
 
-# what weights are called there, and here
-NAMES = {
-    r"^encoder\.filterbank\._filters": "encoder.encoder_filters",
-    r"^decoder\.filterbank\._filters": "encoder.decoder_filters",
-    r"\.bottleneck\.0\.|\.in_norm\.": ".norm.",
-    r"\.bottleneck\.1\.": ".bottleneck.",
-    r"\.net\.(\d+)\.(intra|inter)_norm": r".dual_path.blocks.\1.\2_norm",
-    r"\.net\.(\d+)\.(intra|inter)_linear": r".dual_path.blocks.\1.\2.output",
-    r"\.net\.(\d+)\.(intra|inter)_RNN\.rnn": r".dual_path.blocks.\1.\2.recurrent",
-    r"\.layers\.(\d+)\.0": r".dual_path.blocks.\1.intra",
-    r"\.layers\.(\d+)\.1": r".dual_path.blocks.\1.inter",
-    r"\.mha\.in_proj_": ".attention.project.",
-    r"\.mha\.out_proj": ".attention.output",
-    r"\.linear\.": ".output.",
-    r"\.norm_mha\.": ".attention_norm.",
-    r"\.norm_ff\.": ".output_norm.",
-    r"\.first_out\.0": ".dual_path.activation",
-    r"\.first_out\.1": ".masks.spread",
-    r"\.net_out\.0": ".masks.output",
-    r"\.net_gate\.0": ".masks.gate",
-    r"\.mask_net": ".masks.widen",
-    r"\.gamma$": ".weight",
-    r"\.beta$": ".bias",
-}
-
 
 def asteroid(ours):
     """The peer of a system, with its weights."""
@@ -108,9 +83,7 @@ def asteroid(ours):
         peer.masker.in_norm = asteroid_norms().GlobLN(config["filters"])
     mine, weights = ours.state_dict(), {}
     for theirs, value in peer.state_dict().items():
-        name = theirs
-        for pattern, replacement in NAMES.items():
-            name = re.sub(pattern, replacement, name)
+        (name,) = from_asteroid({theirs: value})
         weights[theirs] = mine.pop(name).reshape(value.shape)
         if isinstance(ours, DPTNet) and ".first_out.1" in theirs:
             weights[theirs] = 2 * weights[theirs]  # it takes the mean of two chunks, not the sum

@@ -15,7 +15,8 @@ from torch.utils._pytree import tree_leaves
 
 from lib.errors import InputError
 from lib.models import SepFormer, sepformer
-from lib.models.sepformer import Masker, Transformer, from_speechbrain
+from lib.models.official.speechbrain import from_speechbrain
+from lib.models.sepformer import Masker, Transformer
 from lib.nn.attention import attention_maps
 
 GOLDEN = Path(__file__).parent / "golden" / "sepformer_peers.json"

@@ -16,6 +16,8 @@ import lib  # noqa: F401 - lets torchaudio load
 from lib.errors import InputError
 from lib.filterbanks import GatedFilterbank
 from lib.models import ConvTasNet, TasNet
+from lib.models.official.asteroid import from_asteroid
+from lib.models.official.torchaudio import from_torchaudio
 from lib.nn.norms import ChannelLayerNorm
 
 GOLDEN = Path(__file__).parent / "golden" / "time_domain_peers.json"
@@ -95,18 +97,22 @@ def asteroid(ours):
             causal=config["causal"],
             **sizes,
         )
-    return with_weights_of(ours, peer)
-
-
-def with_weights_of(ours, peer):
-    """Hand our weights to a peer, which has them in the same order but for the banks."""
+        return with_weights_of(ours, peer, from_asteroid)
+    # in the same order but for the banks; there is a second name for the filters that do not gate
     weights = ours.state_dict()
     encoder = weights.pop("encoder.encoder_filters")
     decoder = weights.pop("encoder.decoder_filters")
-    # Asteroid's gated encoder has a second name for the filters that are not the gate's
-    encoders = [encoder] * (2 if isinstance(ours, TasNet) else 1)
-    values = [*encoders, *weights.values(), decoder]
+    values = [encoder, encoder, *weights.values(), decoder]
     peer.to(encoder.dtype).load_state_dict(dict(zip(peer.state_dict(), values, strict=True)))
+    return peer.eval()
+
+
+def with_weights_of(ours, peer, rename):
+    """Hand our weights to a peer, whose names ``rename`` makes ours."""
+    weights, state = ours.state_dict(), peer.state_dict()
+    values = {theirs: weights[name] for theirs in state for name in rename({theirs: state[theirs]})}
+    assert len(values) == len(weights)
+    peer.to(ours.encoder.encoder_filters.dtype).load_state_dict(values)
     return peer.eval()
 
 
@@ -188,7 +194,7 @@ def torchaudio(ours):
         config["repeats"],
         config["activation"],
     )
-    return with_weights_of(ours, peer)
+    return with_weights_of(ours, peer, from_torchaudio)
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "relu"])

@@ -37,8 +37,6 @@ Deviations:
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from typing import Self
 
 import torch
@@ -50,7 +48,7 @@ from lib.nn.attention import TransformerLayer, positional_encoding
 from lib.nn.dual_path import DualPath, DualPathBlock, GatedMasks
 from lib.nn.norms import Memory, make_norm
 
-__all__ = ["Masker", "SepFormer", "Transformer", "from_speechbrain"]
+__all__ = ["Masker", "SepFormer", "Transformer"]
 
 _SLICE = 2**13  # frames that are worked on at once: enough to keep a processor busy
 
@@ -221,49 +219,3 @@ class SepFormer(TimeDomainSeparator):
             heads=4,
             hidden=64,
         )
-
-
-# parts of names in SpeechBrain's SepformerWrapper, and here
-_NAMES = {
-    r"^encoder\.conv1d\.weight": "encoder.encoder_filters",
-    r"^decoder\.weight": "encoder.decoder_filters",
-    r"^masknet\.conv1d": "masker.bottleneck",
-    r"^masknet\.prelu": "masker.dual_path.activation",
-    r"^masknet\.conv2d": "masker.masks.spread",
-    r"^masknet\.output\.0": "masker.masks.output",
-    r"^masknet\.output_gate\.0": "masker.masks.gate",
-    r"^masknet\.end_conv1x1": "masker.masks.widen",
-    r"^masknet\.dual_mdl": "masker.dual_path.blocks",
-    r"^masknet\.norm": "masker.norm",
-    r"(intra|inter)_mdl\.mdl": r"\1",
-    r"self_att\.att\.in_proj_": "attention.project.",
-    r"self_att\.att\.out_proj": "attention.output",
-    r"pos_ffn\.ffn\.0": "widen",
-    r"pos_ffn\.ffn\.3": "narrow",
-    r"norm1\.norm": "attention_norm",
-    r"norm2\.norm": "frame_norm",
-    r"norm\.norm": "norm",
-}
-
-
-def from_speechbrain(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Name weights of SpeechBrain's ``SepformerWrapper`` as :class:`SepFormer` does.
-
-    Args:
-        weights: its ``state_dict()``, or the files of encoder, masknet and decoder under these
-            three prefixes. Tables of places are left out.
-
-    Returns:
-        what :meth:`torch.nn.Module.load_state_dict` takes.
-
-    Example:
-        >>> from_speechbrain({"masknet.conv2d.bias": torch.zeros(4)})
-        {'masker.masks.spread.bias': tensor([0., 0., 0., 0.])}
-    """
-    renamed = {}
-    for name, values in weights.items():
-        for theirs, ours in _NAMES.items():
-            name = re.sub(theirs, ours, name)
-        # a convolution over both axes of the chunks, which looks at a single frame
-        renamed[name] = values.flatten(2) if values.ndim == 4 else values
-    return {name: values for name, values in renamed.items() if not name.endswith("pos_enc.pe")}
