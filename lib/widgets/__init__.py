@@ -12,8 +12,8 @@ import sys
 from types import ModuleType
 
 __all__ = [
-    "basis_gallery",
     "attention_lens",
+    "basis_gallery",
     "dataset_atlas",
     "denoise_by_hand",
     "dilation_explorer",
