@@ -202,7 +202,7 @@ class SepFormer(TimeDomainSeparator):
             layers=2,
             repeats=2,
             heads=4,
-            hidden=256,
+            hidden=128,
         )
 
     @classmethod
