@@ -90,6 +90,11 @@ def test_a_repeated_filter_has_the_pitch_of_its_centre(page):
         assert float(heard) == pytest.approx(centre, rel=0.03)
 
 
+def test_play_before_anything_is_chosen(page):
+    page.get_by_role("button", name="Play").click()
+    assert element(page, "return e.player.playing")
+
+
 def test_all_of_it_from_the_keyboard(page):
     gallery = page.get_by_role("slider", name="Filter, by centre frequency")
     gallery.focus()
@@ -105,13 +110,16 @@ def test_all_of_it_from_the_keyboard(page):
     assert gallery.get_attribute("aria-valuetext") == "filter 128 of 128, 4,000 Hz"
     page.keyboard.press("Enter")
     assert element(page, "return e.player.playing")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowRight")
+    assert element(page, "return e.player.playing")
     page.keyboard.press(" ")
     assert not element(page, "return e.player.playing")
     page.keyboard.press("3")
     page.keyboard.press("a")
     assert page.get_by_role("switch", name="All filters up to it").get_attribute("aria-checked")
     level = element(page, "return e.level.textContent")
-    assert level.startswith("Ada through filters 1 to 128: ") and "dB" in level
+    assert level.startswith("Ada through filters 1 to 128: 0 dB against all filters")
     assert page.get_by_role("radio", name="Ada").first.get_attribute("aria-checked") == "true"
 
 

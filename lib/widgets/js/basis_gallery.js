@@ -60,8 +60,8 @@
       this.masks = Unmix.array(config.masks).data.map((root) => root * Math.abs(root));
       // rectified masks have no upper end: the last fiftieth is cut off in pictures
       this.highest = this.masks.slice().sort()[Math.floor(0.98 * this.masks.length)] || 1;
-      this.sources = ["mixture", ...this.names];
-      this.whole = rms(this.part(this.count - 1, 0, true));
+      this.sources = ["mixture, unmasked", ...this.names];
+      this.wholes = this.sources.map((_, source) => rms(this.part(this.count - 1, source, true)));
       this.player = new Player({ sampleRate: this.rate });
       Object.assign(this, { filter: 0, sound: 0, upTo: false, picture: 0, side: 0 });
       this.build(config);
@@ -131,7 +131,9 @@
         : this.part(this.filter, this.sound - 1, this.upTo);
     }
 
-    hear() {
+    /** Take up what is chosen; what sounds goes on with it. */
+    load() {
+      const { playing } = this.player;
       this.player.pause();
       const signal = this.signal();
       const level = rms(signal);
@@ -144,8 +146,13 @@
       } else {
         const which = this.upTo ? `filters 1 to ${this.filter + 1}` : `filter ${this.filter + 1}`;
         this.level.textContent = `${this.sources[this.sound - 1]} through ${which}: `
-          + `${decibels(db(level / this.whole))} against the whole mixture, played equally loud.`;
+          + `${decibels(db(level / this.wholes[this.sound - 1]))} against all filters, played equally loud.`;
       }
+      if (playing) this.player.play();
+    }
+
+    hear() {
+      this.load();
       return this.player.play();
     }
 
@@ -235,6 +242,7 @@
       this.gallery.setAttribute("aria-valuenow", filter + 1);
       this.gallery.setAttribute("aria-valuetext",
         `filter ${filter + 1} of ${this.count}, ${hertz(this.frequencies[filter])}`);
+      this.load();
       this.draw();
     }
 
