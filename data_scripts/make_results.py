@@ -72,7 +72,7 @@ def make(
     kept = None if only is None else _kept(folder / f"{name}.csv", wanted, len(dataset))
     tables = [
         evaluate(
-            method.make(dataset.sample_rate),
+            method.make(dataset.sample_rate, len(chosen.sources)),
             dataset,
             chosen.metrics,
             method=key,

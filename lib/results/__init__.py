@@ -7,7 +7,6 @@ from the stored files, and computes only the clips that a reader hears.
 
 from __future__ import annotations
 
-import functools
 import importlib.resources
 import json
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from lib.classical import as_separator
-from lib.data import NoisySpeech, TwoSpeakers
+from lib.data import NoisySpeech, ThreeSpeakers, TwoSpeakers
 from lib.errors import DataError, InputError, require_package
 from lib.masks import OracleMask
 from lib.models.base import Separator
@@ -48,36 +47,42 @@ class Benchmark(NamedTuple):
 
 
 class Method(NamedTuple):
-    """A row of the tables: ``make(sample_rate)`` gives the separator.
+    """A row of the tables: ``make(sample_rate, sources)`` gives the separator.
 
-    ``benchmark`` is the only one that the method is made for; None: it stands in all tables.
+    ``benchmarks`` are those that the method is made for; empty: it stands in all tables.
     """
 
     label: str
     group: str
-    make: Callable[[int], Callable[..., torch.Tensor]]
-    benchmark: str | None = None
+    make: Callable[[int, int], Callable[..., torch.Tensor]]
+    benchmarks: tuple[str, ...] = ()
 
 
-def _oracle(kind: str, **options: Any) -> Callable[[int], OracleMask]:
-    def make(sample_rate: int) -> OracleMask:
+def _oracle(kind: str, **options: Any) -> Callable[[int, int], OracleMask]:
+    def make(sample_rate: int, sources: int) -> OracleMask:
         window = round(0.032 * sample_rate)  # 32 ms, a quarter of it as hop: the literature's usual
         return OracleMask(kind, STFT(window, window // 4), **options)
 
     return make
 
 
-def _classical(name: str) -> Callable[[int], Callable[..., torch.Tensor]]:
-    return functools.partial(as_separator, name)
+def _classical(label: str, name: str) -> Method:
+    def make(sample_rate: int, sources: int) -> Callable[..., torch.Tensor]:
+        return as_separator(name, sample_rate)  # what it keeps, and what it takes away
+
+    return Method(label, _CLASSICAL, make, ("noisy_speech", "two_speakers"))
 
 
-def _network(name: str) -> Callable[[int], Separator]:
-    return lambda sample_rate: Separator.from_pretrained(name)
+def _network(label: str, name: str, benchmark: str) -> Method:
+    def make(sample_rate: int, sources: int) -> Separator:
+        return Separator.from_pretrained(name)
+
+    return Method(label, _NETWORKS, make, (benchmark,))
 
 
-def _unprocessed(sample_rate: int) -> Callable[..., torch.Tensor]:
-    """Make the separator that hands out the mixture as the estimate of each of two sources."""
-    return lambda mixture: torch.stack([mixture, mixture], 1)  # (B, 2, C, T)
+def _unprocessed(sample_rate: int, sources: int) -> Callable[..., torch.Tensor]:
+    """Make the separator that hands out the mixture as the estimate of each source."""
+    return lambda mixture: torch.stack([mixture] * sources, 1)  # (B, S, C, T)
 
 
 _FLOOR = "Floor: do nothing"
@@ -87,18 +92,24 @@ _CEILING = "Ceiling: masks computed from the true sources"
 
 METHODS: dict[str, Method] = {
     "mixture": Method("Mixture", _FLOOR, _unprocessed),
-    "spectral-subtraction": Method(
-        "Spectral subtraction", _CLASSICAL, _classical("spectral-subtraction")
+    "spectral-subtraction": _classical("Spectral subtraction", "spectral-subtraction"),
+    "wiener": _classical("Wiener filter", "wiener"),
+    "open-unmix-speech-small": _network(
+        "Open-Unmix, small", "open-unmix-speech-small", "noisy_speech"
     ),
-    "wiener": Method("Wiener filter", _CLASSICAL, _classical("wiener")),
-    "open-unmix-speech-small": Method(
-        "Open-Unmix, small", _NETWORKS, _network("open-unmix-speech-small"), "noisy_speech"
+    "deep-clustering-small": _network(
+        "Deep clustering, small", "deep-clustering-small", "two_speakers"
     ),
-    "deep-clustering-small": Method(
-        "Deep clustering, small", _NETWORKS, _network("deep-clustering-small"), "two_speakers"
+    "upit-blstm-small": _network("uPIT-BLSTM, small", "upit-blstm-small", "two_speakers"),
+    "tasnet-small": _network("TasNet-BLSTM, small", "tasnet-small", "two_speakers"),
+    "conv-tasnet-causal-small": _network(
+        "Conv-TasNet, causal, small", "conv-tasnet-causal-small", "two_speakers"
     ),
-    "upit-blstm-small": Method(
-        "uPIT-BLSTM, small", _NETWORKS, _network("upit-blstm-small"), "two_speakers"
+    "conv-tasnet-small": _network("Conv-TasNet, small", "conv-tasnet-small", "two_speakers"),
+    "dprnn-small": _network("DPRNN, small", "dprnn-small", "two_speakers"),
+    "sepformer-small": _network("SepFormer, small", "sepformer-small", "two_speakers"),
+    "conv-tasnet-3-speakers-small": _network(
+        "Conv-TasNet, small", "conv-tasnet-3-speakers-small", "three_speakers"
     ),
     "irm": Method("Ideal ratio mask (IRM)", _CEILING, _oracle("irm")),
     "ibm": Method("Ideal binary mask (IBM)", _CEILING, _oracle("ibm")),
@@ -121,6 +132,13 @@ BENCHMARKS: dict[str, Benchmark] = {
         lambda: TwoSpeakers("test", items=100, seed=2024, sample_rate=8000, seconds=4.0),
         ("si_sdr", "sdr", "stoi", "pesq"),
         ("speaker_1", "speaker_2"),
+        True,
+    ),
+    "three_speakers": Benchmark(
+        "Three speakers, 8 kHz",
+        lambda: ThreeSpeakers("test", items=100, seed=2024, sample_rate=8000, seconds=4.0),
+        ("si_sdr", "sdr", "stoi", "pesq"),
+        ("speaker_1", "speaker_2", "speaker_3"),
         True,
     ),
 }
@@ -158,7 +176,11 @@ def methods(name: str) -> dict[str, Method]:
         True
     """
     benchmark(name)
-    return {key: method for key, method in METHODS.items() if method.benchmark in (None, name)}
+    return {
+        key: method
+        for key, method in METHODS.items()
+        if not method.benchmarks or name in method.benchmarks
+    }
 
 
 def _file(name: str, suffix: str) -> str:
@@ -176,7 +198,7 @@ def stored(name: str) -> pandas.DataFrame:
     """Load the stored scores of a benchmark: one row per item, source and method.
 
     Args:
-        name: ``"noisy_speech"`` or ``"two_speakers"``.
+        name: a key of :data:`BENCHMARKS`.
 
     Returns:
         The rows of :func:`lib.evaluation.evaluate` for every method of :func:`methods`.
@@ -197,7 +219,7 @@ def stored_card(name: str) -> dict[str, Any]:
     """Say how stored scores came about: command, data, versions, machine, date.
 
     Args:
-        name: ``"noisy_speech"`` or ``"two_speakers"``.
+        name: a key of :data:`BENCHMARKS`.
 
     Raises:
         InputError: if there is no such benchmark.

@@ -19,7 +19,7 @@ def results_table(
     """A table of medians with their intervals; every row plays one and the same mixture.
 
     Args:
-        name: ``"noisy_speech"`` or ``"two_speakers"``, see ``lib.results``.
+        name: such as ``"two_speakers"``, see ``lib.results``.
         heard: index of the item that the rows play, of the rows that ``where`` keeps.
         title: heading; ``None``: the benchmark's title.
         where: keep the rows whose columns have these values, e.g. ``{"stationary": True}``.
@@ -81,7 +81,7 @@ def results_table(
 
 def _estimate(method: Method, item, permute: bool):
     """What a row plays: the method's estimate of the item's first source."""
-    separator = method.make(item.sample_rate)
+    separator = method.make(item.sample_rate, len(item.sources))
     arguments = [item.mixture[None]]
     if getattr(separator, "needs_sources", False):
         arguments.append(item.sources[None])
