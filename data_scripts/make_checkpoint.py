@@ -31,13 +31,13 @@ METRICS = ("si_sdr", "stoi")
 
 def scores(model: Separator, name: str) -> dict[str, Any]:
     """Score a separator on its benchmark: each statistic and the ends of its 95 % interval."""
-    about = METHODS[name]
-    chosen = benchmark(about.benchmark)
+    (its_own,) = METHODS[name].benchmarks
+    chosen = benchmark(its_own)
     dataset = chosen.dataset()
     table = evaluate(
         model, dataset, METRICS, sources=chosen.sources, permute=chosen.permute, progress=True
     )
-    found = {"benchmark": about.benchmark, "split": dataset.split, "items": len(dataset)}
+    found = {"benchmark": its_own, "split": dataset.split, "items": len(dataset)}
     for column in ("si_sdr_i", "stoi", "stoi_i"):
         values = table.pivot(index="item", columns="source", values=column).to_numpy()
         for word, statistic in (("mean", np.nanmean), ("median", np.nanmedian)):
