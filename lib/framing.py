@@ -1,13 +1,20 @@
 """A stream in pieces: cut it into overlapping frames, and add frames up to a stream again.
 
-Both functions keep nothing. They return what the caller hands in again with the next piece.
+The functions keep nothing. They return what the caller hands in again with the next piece.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
-__all__ = ["add_tail", "take_frames"]
+__all__ = ["Memory", "add_tail", "take_frames"]
+
+# What the blocks of a system keep between the pieces of a stream. Each has its own under the key
+# ``self``, transforms what their inverse keeps under ``(self, "inverse")``; ``"end"`` is True with
+# the last piece. The dict belongs to the stream (see lib.separate.Streamer).
+Memory = dict[Any, Any]
 
 
 def take_frames(
@@ -18,7 +25,7 @@ def take_frames(
     Args:
         waiting: ``(..., samples)``: what the piece before left; before the first, the zeros that
             stand before the signal.
-        piece: ``(..., time)``, at least no sample.
+        piece: ``(..., time)``, of any length; it may be empty.
         size: samples of a frame.
         hop: samples between frames.
 

@@ -26,9 +26,9 @@ from torch.nn import functional
 
 from lib.audio import WAV_LIMIT, Writer, info, read_blocks, resample
 from lib.errors import InputError, check_rate, check_signal, require_package
+from lib.framing import Memory
 from lib.losses.pit import pit
 from lib.models import EncoderMaskerDecoder
-from lib.nn.norms import Memory
 
 __all__ = ["Streamer", "separate", "separate_file"]
 

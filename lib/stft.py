@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from lib.errors import InputError, check_signal
-from lib.framing import add_tail, take_frames
+from lib.framing import Memory, add_tail, take_frames
 
 
 def _check_spectrogram(spectrogram: torch.Tensor, name: str, *, real: bool = False) -> None:
@@ -153,7 +153,7 @@ class STFT(nn.Module):
         """
         return torch.arange(frames) * (self.hop_length / sample_rate)
 
-    def forward(self, waveform: torch.Tensor, memory: dict | None = None) -> torch.Tensor:
+    def forward(self, waveform: torch.Tensor, memory: Memory | None = None) -> torch.Tensor:
         """Return the spectrogram of a waveform.
 
         Args:
@@ -185,7 +185,7 @@ class STFT(nn.Module):
         frames, memory[self] = take_frames(waiting, waveform, self.n_fft, self.hop_length)
         return self._transform(frames)
 
-    def flush(self, memory: dict) -> torch.Tensor:
+    def flush(self, memory: Memory) -> torch.Tensor:
         """Return the frames of a stream that reach over its end, ``(..., freq, frames)``."""
         waiting = memory[self]
         samples = waiting.shape[-1]
@@ -202,7 +202,7 @@ class STFT(nn.Module):
         return torch.fft.rfft(frames * self.window.to(padded)).transpose(-1, -2)
 
     def inverse(
-        self, spectrogram: torch.Tensor, length: int | None, memory: dict | None = None
+        self, spectrogram: torch.Tensor, length: int | None, memory: Memory | None = None
     ) -> torch.Tensor:
         """Return the waveform whose STFT is nearest to a spectrogram, in the least-squares sense.
 

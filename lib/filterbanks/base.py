@@ -9,11 +9,9 @@ from torch import nn
 from torch.nn import functional
 
 from lib.errors import InputError
-from lib.framing import add_tail, take_frames
+from lib.framing import Memory, add_tail, take_frames
 
 __all__ = ["Filterbank", "pseudo_inverse"]
-
-Memory = dict  # see lib.nn.norms
 
 
 def pseudo_inverse(

@@ -23,7 +23,7 @@ from torch import nn
 
 from lib.errors import InputError, check_signal
 from lib.filterbanks import Filterbank
-from lib.nn.norms import Memory
+from lib.framing import Memory
 from lib.stft import STFT
 
 __all__ = ["EncoderMaskerDecoder", "Separator", "SpectrogramSeparator", "TimeDomainSeparator"]

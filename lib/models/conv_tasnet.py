@@ -39,11 +39,12 @@ from torch import nn
 
 from lib.errors import InputError
 from lib.filterbanks import make_filterbank
+from lib.framing import Memory
 from lib.losses.precision import at_least_float32
 from lib.models.base import TimeDomainSeparator
 from lib.nn.activations import PReLU, make_activation
 from lib.nn.convolutions import Pointwise
-from lib.nn.norms import Memory, make_norm
+from lib.nn.norms import make_norm
 from lib.nn.tcn import TCN, receptive_field
 
 

@@ -33,8 +33,8 @@ from torch import nn
 from torch.nn import functional
 
 from lib.errors import InputError, check_same_shape
+from lib.framing import Memory
 from lib.models.base import SpectrogramSeparator
-from lib.nn.norms import Memory
 from lib.nn.recurrent import read
 from lib.nn.spectral import SpectralFeatures
 from lib.stft import STFT

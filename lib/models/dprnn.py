@@ -44,9 +44,10 @@ import torch
 from torch import nn
 
 from lib.filterbanks import FreeFilterbank
+from lib.framing import Memory
 from lib.models.base import TimeDomainSeparator
 from lib.nn.dual_path import DualPath, DualPathBlock, GatedMasks
-from lib.nn.norms import Memory, make_norm
+from lib.nn.norms import make_norm
 from lib.nn.recurrent import read
 
 

@@ -40,8 +40,8 @@ from torch import nn
 
 from lib.classical.multichannel_wiener import multichannel_wiener_filter
 from lib.errors import InputError
+from lib.framing import Memory
 from lib.models.base import SpectrogramSeparator
-from lib.nn.norms import Memory
 from lib.nn.recurrent import read
 from lib.stft import STFT
 

@@ -41,10 +41,11 @@ from torch import nn
 from torch.nn import functional
 
 from lib.filterbanks import make_filterbank
+from lib.framing import Memory
 from lib.losses.precision import at_least_float32
 from lib.models.base import TimeDomainSeparator
 from lib.nn.activations import make_activation
-from lib.nn.norms import Memory, make_norm
+from lib.nn.norms import make_norm
 from lib.nn.u_conv import UConvBlock
 
 

@@ -42,10 +42,11 @@ from torch import nn
 
 from lib.errors import InputError
 from lib.filterbanks import GatedFilterbank
+from lib.framing import Memory
 from lib.losses.precision import at_least_float32
 from lib.models.base import TimeDomainSeparator
 from lib.nn.activations import make_activation
-from lib.nn.norms import ChannelLayerNorm, Memory, make_norm
+from lib.nn.norms import ChannelLayerNorm, make_norm
 
 VARIANTS = ("2018-a", "2018-b")
 

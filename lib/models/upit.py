@@ -35,9 +35,9 @@ import torch
 from torch import nn
 
 from lib.errors import InputError
+from lib.framing import Memory
 from lib.losses.precision import at_least_float32
 from lib.models.base import SpectrogramSeparator
-from lib.nn.norms import Memory
 from lib.nn.recurrent import read
 from lib.nn.spectral import SpectralFeatures
 from lib.stft import STFT

@@ -29,9 +29,10 @@ from torch import nn
 from torch.nn import functional
 
 from lib.errors import InputError
+from lib.framing import Memory
 from lib.losses.precision import at_least_float32
 from lib.nn.activations import make_activation
-from lib.nn.norms import Memory, make_norm
+from lib.nn.norms import make_norm
 
 __all__ = ["DualPath", "DualPathBlock", "GatedMasks", "chunk_padding", "merge", "segment"]
 

@@ -6,18 +6,15 @@ Conv-TasNet paper, and *channel*, as in several toolkits.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import nn
 
 from lib.errors import InputError
+from lib.framing import Memory
 from lib.losses.precision import at_least_float32
 from lib.nn.eager import eager_on_cpu
 
 __all__ = ["NORMS", "ChannelLayerNorm", "CumulativeLayerNorm", "GlobalLayerNorm", "make_norm"]
-
-Memory = dict[nn.Module, Any]  # what stateful blocks keep between the pieces of a stream
 
 
 class _LayerNorm(nn.Module):

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from lib.errors import InputError
-from lib.nn.norms import Memory
+from lib.framing import Memory
 
 __all__ = ["read"]
 

@@ -6,8 +6,9 @@ import torch
 from torch import nn
 
 from lib.errors import InputError
+from lib.framing import Memory
 from lib.nn.attention import SelfAttention
-from lib.nn.norms import Memory, make_norm
+from lib.nn.norms import make_norm
 
 __all__ = ["RecurrentTransformerLayer"]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from lib.framing import Memory
 from lib.nn.activations import PReLU
 from lib.nn.convolutions import DilatedDepthwise, Pointwise, pointwise
-from lib.nn.norms import Memory, make_norm
+from lib.nn.norms import make_norm
 
 __all__ = ["TCN", "DilatedBlock", "receptive_field"]
 

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from lib.nn.norms import Memory, make_norm
+from lib.framing import Memory
+from lib.nn.norms import make_norm
 
 __all__ = ["UConvBlock"]
 
