@@ -111,6 +111,16 @@ def test_exported_block_is_written_plainly():
     assert dilations == [[4]]
 
 
+def test_exported_network_takes_any_number_of_frames():
+    network = TCN(32, 64, 8, blocks=3, repeats=1).eval()
+    frames = {"features": {2: torch.export.Dim("frames", min=2)}}
+    with torch.no_grad():
+        program = torch.export.export(network, (torch.randn(1, 32, 300),), dynamic_shapes=frames)
+        for length in (50, 400, 1000):
+            features = torch.randn(1, 32, length)
+            torch.testing.assert_close(program.module()(features), network(features))
+
+
 @pytest.mark.parametrize("norm", ["global", "channel", "cumulative"])
 def test_network_in_half_precision(norm):
     network = TCN(16, 32, 8, blocks=3, repeats=1, norm=norm)

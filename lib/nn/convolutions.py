@@ -14,7 +14,6 @@ from lib.nn.eager import eager_on_cpu, exporting
 
 __all__ = ["DilatedDepthwise", "Pointwise", "pointwise"]
 
-
 _SHORT = 32  # frames: in a piece of a stream it is the calls of kernels that cost
 
 
@@ -43,8 +42,8 @@ def pointwise(features: torch.Tensor, *layers: nn.Conv1d) -> tuple[torch.Tensor,
     bias = torch.cat([layer.bias for layer in layers])
     # one tap has no neighbours, so dilation changes nothing but the kernel that PyTorch takes:
     # oneDNN's also for a single thread, on some processors twice as fast as BLAS; from this size on
-    large = features.numel() > 20480
-    dilation = 2 if large and features.is_cpu and not exporting() else 1
+    large = not exporting() and features.is_cpu and features.numel() > 20480
+    dilation = 2 if large else 1
     outputs = functional.conv1d(features, weight, bias, dilation=dilation)
     return outputs.split([layer.out_channels for layer in layers], 1)
 
@@ -105,8 +104,8 @@ class DilatedDepthwise(nn.Conv1d):
                 piece = features[..., start : start + frames]
                 filtered = torch.addcmul(filtered, piece, self.weight[..., tap])
             return filtered
-        (taps,), (dilation,) = self.kernel_size, self.dilation
-        frames = features.shape[-1] + before + behind - (taps - 1) * dilation  # of the output
+        (dilation,) = self.dilation
+        frames = features.shape[-1] + before + behind - self.reach  # of the output
         features = functional.pad(features, (before, behind + -frames % dilation))
         rows = features.unflatten(-1, (-1, dilation))  # (B, C, rows, dilation)
         weight = self.weight[..., None]  # (C, 1, P, 1)

@@ -6,6 +6,9 @@ import torch
 
 __all__ = ["eager_on_cpu", "exporting"]
 
+# before PyTorch 2.7 what compiles and what exports cannot be told apart: both get the plain form
+_is_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
+
 
 def exporting() -> bool:
     """Whether the model is being written to a file, such as ONNX: then the plain form is best.
@@ -14,7 +17,7 @@ def exporting() -> bool:
         >>> exporting()
         False
     """
-    return torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export()
+    return _is_exporting() or torch.onnx.is_in_onnx_export()
 
 
 def eager_on_cpu(features: torch.Tensor) -> bool:
