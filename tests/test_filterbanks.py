@@ -103,6 +103,14 @@ def test_rectified_features(name):
 
 
 @every_bank
+def test_built_without_numbers(name):
+    """As :mod:`lib.cost` counts large models."""
+    with torch.device("meta"):
+        model = ConvTasNet.tiny(bank=name)
+        assert model(torch.empty(1, 1, 999)).shape == (1, 2, 1, 999)
+
+
+@every_bank
 @pytest.mark.parametrize("time", [1, 17, 999])
 def test_under_conv_tasnet(name, time):
     torch.manual_seed(0)

@@ -90,6 +90,8 @@ class SincFilterbank(Filterbank):
         64
     """
 
+    gain: torch.Tensor
+
     def __init__(
         self,
         filters: int,
@@ -103,7 +105,8 @@ class SincFilterbank(Filterbank):
             raise InputError(f"filters: expected an even number, two for a band, got {filters}")
         self.encoder_bands = _Bands(filters // 2, kernel_size, sample_rate)
         self.decoder_bands = _Bands(filters // 2, kernel_size, sample_rate)
-        self.gain = self.stride / float(self.analysis().detach().square().sum())
+        gain = self.stride / self.analysis().detach().square().sum()
+        self.register_buffer("gain", gain, persistent=False)
 
     def analysis(self) -> torch.Tensor:
         """The filters of the encoder ``(filters, 1, kernel_size)``."""

@@ -57,9 +57,8 @@ class STFTFilterbank(Filterbank):
         times = torch.arange(kernel_size, dtype=torch.float64)
         window = torch.sin(math.pi * (times + 0.5) / kernel_size)
         # what a sample gets from all frames that it lies in
-        power = torch.stack(
-            [window[int(time) % self.stride :: self.stride].square().sum() for time in times]
-        )
+        firsts = [tap % self.stride for tap in range(kernel_size)]
+        power = torch.stack([window[first :: self.stride].square().sum() for first in firsts])
         waves = self._waves(times)
         # default type as for parameters; the checkpoint needs no copy of a formula
         dtype = torch.get_default_dtype()
