@@ -247,9 +247,8 @@ def _same_order(estimates: torch.Tensor, sample_rate: int) -> torch.Tensor:
     Channels hear a source at other times, so what is compared is how loud it is over 20 ms.
     """
     span = max(1, min(round(0.02 * sample_rate), estimates.shape[-1]))
-    loudness = functional.avg_pool1d(estimates.abs().flatten(1, 2), span)[
-        :, :, None
-    ]  # (C, S, 1, K)
+    loudness = functional.avg_pool1d(estimates.abs().flatten(1, 2), span)  # (C, S, K)
+    loudness = loudness[:, :, None]  # (C, S, 1, K)
     loudness = loudness - loudness.mean(-1, keepdim=True)
     orders = [_order(channel, loudness[0]) for channel in loudness]
     return torch.stack([one[order] for one, order in zip(estimates, orders, strict=True)])
@@ -362,6 +361,8 @@ class Streamer:
         True
     """
 
+    _nothing: torch.Tensor  # estimates of no sample, on the device of the last chunk
+
     def __init__(self, model: EncoderMaskerDecoder, channels: int = 1):
         """Check that the model streams."""
         if not isinstance(model, EncoderMaskerDecoder) or not model.is_causal:
@@ -393,7 +394,7 @@ class Streamer:
 
         Returns:
             Estimates ``(sources, channels, time')`` of the samples that are finished, from where
-            the last ones ended; ``time'`` may be 0.
+            the last ones ended, on the device of the chunk; ``time'`` may be 0.
 
         Raises:
             InputError: if the chunk is no finite signal of this many channels and of the model's
@@ -418,7 +419,8 @@ class Streamer:
 
         Returns:
             Estimates ``(sources, channels, time')`` of the samples that are left. All in all they
-            are as many as those of the mixture. The next chunk begins another stream.
+            are as many as those of the mixture, and on the device of the last chunk. The next chunk
+            begins another stream.
         """
         rest = self._advance(None) if self._received else self._none(self._weights())
         self.reset()
@@ -436,7 +438,7 @@ class Streamer:
                 features = self.model.encoder.flush(memory)
             else:
                 features = self.model.encoder(chunk[None].to(self._weights().device), memory)
-            estimates = self._none(self._weights() if chunk is None else chunk)
+            estimates = self._nothing if chunk is None else self._none(chunk)
             waiting = memory.get("features", features[..., :0])  # for masks
             if features.shape[-1] or (chunk is None and waiting.shape[-1]):  # (1, ..., K)
                 masks = self.model.masker(features, memory)  # (1, S, ..., K')
@@ -445,7 +447,7 @@ class Streamer:
                 if ready:
                     masked = masks * features[:, None, ..., :ready]
                     estimates = self.model.decode(masked, left, memory)[0].to(estimates)
-        self._memory, self._received = memory, received
+        self._memory, self._received, self._nothing = memory, received, self._none(estimates)
         self._returned += estimates.shape[-1]
         return estimates
 

@@ -177,6 +177,15 @@ def interrupted(*_):
     raise KeyboardInterrupt
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_estimates_are_where_the_chunks_are():
+    model, mixture = ConvTasNet.tiny(causal=True).cuda(), noise(1, 1000)
+    streamer = Streamer(model)
+    assert streamer.push(mixture).device == streamer.flush().device == mixture.device
+    assert streamer.push(mixture.cuda()).is_cuda
+    assert streamer.flush().is_cuda
+
+
 def test_flush_and_reset_begin_another_stream():
     model, mixture = ConvTasNet.tiny(causal=True).eval(), noise(1, 500)
     streamer, expected = Streamer(model), whole(model, mixture)

@@ -108,9 +108,9 @@ class CumulativeLayerNorm(_LayerNorm):
         features = at_least_float32(features)
         frames, inside = features.shape[2], (1, *range(3, features.ndim))
         values = features[:1, :, :1].numel()  # of a frame
-        # sums of squares lose digits, and there is no end to a stream: float64
-        moments = [features.sum(inside), features.square().sum(inside)]
-        moments = torch.stack(moments).double()  # (2, B, K)
+        moments = torch.stack([features.sum(inside), features.square().sum(inside)])  # (2, B, K)
+        # sums of squares lose digits, and there is no end to a stream: float64, where there is one
+        moments = moments if moments.device.type == "mps" else moments.double()
         before, count = (memory or {}).get(self, (0.0, 0))
         sums = moments.cumsum(-1)
         sums = sums if count == 0 else sums + before
