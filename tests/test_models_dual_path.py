@@ -252,6 +252,8 @@ def test_attention_does_not_stream():
     layer = DPTNet.tiny().masker.dual_path.blocks[0].inter
     with pytest.raises(InputError, match="stream: expected a causal system, got attention"):
         layer(noise(2, 5, 32), {})
+    with pytest.raises(InputError, match="stream: expected causal norms"):
+        DPTNet.tiny().masker(noise(1, 64, 20), {})
 
 
 # DPTNet's layer

@@ -119,6 +119,17 @@ def test_with_other_banks(bank):
     assert estimates.shape == (1, 2, 1, 999) and torch.isfinite(estimates).all()
 
 
+def test_a_block_without_levels_is_refused():
+    with pytest.raises(InputError, match="depth: expected at least 1, got 0"):
+        SuDoRMRF(**SIZES | {"depth": 0})
+
+
+def test_the_smaller_presets_deviate_as_listed():
+    for preset in (SuDoRMRF.small(), SuDoRMRF.tiny()):
+        assert preset.encoder.kernel_size == 32  # 4 ms
+        assert preset.config["activation"] == "relu"
+
+
 # elsewhere
 
 

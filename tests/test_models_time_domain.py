@@ -365,7 +365,7 @@ def test_a_stream_of_features_gets_the_masks_of_the_whole(variant):
 
 def test_a_blstm_does_not_stream():
     masker = TasNet(filters=8, layers=1, hidden=4).masker
-    with pytest.raises(InputError, match="stream: expected a causal TasNet"):
+    with pytest.raises(InputError, match="stream: expected layers that read forwards"):
         masker(noise(1, 8, 5), {})
 
 
@@ -375,6 +375,30 @@ def test_a_gated_bank_answers_silence_with_silence():
     assert not features.any()
     features.sum().backward()
     assert all(torch.isfinite(weights.grad).all() for weights in (bank.gate_filters,))
+
+
+def test_frames_side_by_side_are_not_taken_for_a_stride_of_nothing():
+    with pytest.raises(InputError, match="a stride from 1 to kernel_size, got 500, 40, 0"):
+        TasNet(stride=0)
+
+
+@pytest.mark.parametrize("sizes", [{"blocks": 0}, {"repeats": 0}])
+def test_a_network_without_blocks_is_refused(sizes):
+    with pytest.raises(InputError, match="blocks, repeats: expected at least one of each"):
+        ConvTasNet(**CONV | sizes)
+
+
+@pytest.mark.parametrize("system", [ConvTasNet, TasNet])
+def test_no_speakers_are_refused(system):
+    with pytest.raises(InputError, match="speakers: expected at least 1, got 0"):
+        system(speakers=0)
+
+
+def test_the_smaller_conv_tasnets_deviate_as_listed():
+    for preset in (ConvTasNet.small(), ConvTasNet.tiny()):
+        assert preset.encoder.kernel_size == 32  # 4 ms
+        assert preset.config["activation"] == "relu"
+    assert ConvTasNet.paper().config["activation"] == "sigmoid"
 
 
 def test_the_smaller_presets_deviate_as_listed():

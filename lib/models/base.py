@@ -144,10 +144,10 @@ class EncoderMaskerDecoder(Separator):
     A system sets the modules ``encoder`` (mixture -> features ``(batch, ..., frames)``), ``masker``
     (features -> masks ``(batch, sources, ..., frames)``) and defines :meth:`decode`.
 
-    All three take the ``memory`` of a stream, a dict in which each block keeps what it needs of the
-    pieces before (see :class:`lib.separate.Streamer`). A masker may return masks for fewer frames
-    than it got, in order, as long as it waits for more; with the last piece ``memory["end"]`` is
-    True and the rest comes out.
+    In causal systems all three take the ``memory`` of a stream, a dict in which each block keeps
+    what it needs of the pieces before (see :class:`lib.separate.Streamer`). A masker may return
+    masks for fewer frames than it got, in order, as long as it waits for more; with the last piece
+    ``memory["end"]`` is True and the rest comes out.
     """
 
     encoder: nn.Module
@@ -223,6 +223,9 @@ class TimeDomainSeparator(EncoderMaskerDecoder):
         bank: the filters.
         sample_rate: Hz.
         speakers: how many estimates, in no particular order.
+
+    Raises:
+        InputError: for less than one speaker.
     """
 
     encoder: Filterbank
@@ -231,6 +234,8 @@ class TimeDomainSeparator(EncoderMaskerDecoder):
 
     def __init__(self, bank: Filterbank, sample_rate: int, speakers: int):
         super().__init__()
+        if speakers < 1:
+            raise InputError(f"speakers: expected at least 1, got {speakers}")
         self.encoder = bank
         self.sample_rate = sample_rate
         self.source_names = tuple(f"speaker_{index + 1}" for index in range(speakers))

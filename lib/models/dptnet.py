@@ -41,6 +41,7 @@ import torch
 from torch import nn
 
 from lib.filterbanks import FreeFilterbank
+from lib.framing import Memory
 from lib.models.base import TimeDomainSeparator
 from lib.nn.dual_path import DualPath, DualPathBlock, GatedMasks
 from lib.nn.norms import make_norm
@@ -85,12 +86,12 @@ class Masker(nn.Module):
             channels or filters, filters if channels else None, speakers, activation
         )
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
+    def forward(self, features: torch.Tensor, memory: Memory | None = None) -> torch.Tensor:
         """Map features (B, N, K) to masks (B, S, N, K)."""
-        features = self.norm(features)
+        features = self.norm(features, memory)
         if self.bottleneck is not None:
             features = self.bottleneck(features)  # (B, channels, K)
-        return self.masks(self.dual_path(features))
+        return self.masks(self.dual_path(features, memory))
 
 
 class DPTNet(TimeDomainSeparator):

@@ -47,9 +47,8 @@ from lib.framing import Memory
 from lib.models.base import TimeDomainSeparator
 from lib.nn.attention import TransformerLayer, positional_encoding
 from lib.nn.dual_path import DualPath, DualPathBlock, GatedMasks
+from lib.nn.eager import exporting
 from lib.nn.norms import make_norm
-
-__all__ = ["Masker", "SepFormer", "Transformer"]
 
 _SLICE = 2**13  # frames that are worked on at once: enough to keep a processor busy
 
@@ -64,6 +63,9 @@ class Transformer(nn.Module):
         hidden: of the network for each frame.
         dropout: of what the layers add.
 
+    Raises:
+        InputError: for an odd number of channels, or heads that do not divide them.
+
     Example:
         >>> Transformer(channels=8, layers=2, heads=2, hidden=32)(torch.randn(3, 50, 8)).shape
         torch.Size([3, 50, 8])
@@ -71,6 +73,7 @@ class Transformer(nn.Module):
 
     def __init__(self, channels: int, layers: int, heads: int, hidden: int, dropout: float = 0.0):
         super().__init__()
+        positional_encoding(0, channels)  # refuses what cannot be
         self.layers = nn.Sequential(
             *(TransformerLayer(channels, heads, hidden, dropout) for _ in range(layers))
         )
@@ -80,12 +83,12 @@ class Transformer(nn.Module):
         """Map sequences (B, T, C) to (B, T, C); without gradients in slices of some sequences."""
         batch, steps, channels = sequences.shape
         places = positional_encoding(steps, channels, sequences.device, sequences.dtype)  # (T, C)
-        if torch.is_grad_enabled() or batch * steps <= _SLICE:
+        if torch.is_grad_enabled() or exporting() or batch * steps <= _SLICE:
             return self.norm(self.layers(sequences + places))
         result = torch.empty_like(sequences)
         size = max(1, _SLICE // steps)
-        for some, place in zip(sequences.split(size), result.split(size), strict=True):
-            place.copy_(self.norm(self.layers(some + places)))
+        for some, seen in zip(sequences.split(size), result.split(size), strict=True):
+            seen.copy_(self.norm(self.layers(some + places)))
         return result
 
 

@@ -152,7 +152,7 @@ class SuDoRMRF(TimeDomainSeparator):
 
     @classmethod
     def small(cls, speakers: int = 2, bank: str = "free") -> Self:
-        """Build the size of the checkpoint ``sudo-rm-rf-small``."""
+        """Build the size of the recipe ``sudo-rm-rf-small``."""
         return cls(
             speakers,
             filters=256,

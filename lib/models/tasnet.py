@@ -47,6 +47,7 @@ from lib.losses.precision import at_least_float32
 from lib.models.base import TimeDomainSeparator
 from lib.nn.activations import make_activation
 from lib.nn.norms import ChannelLayerNorm, make_norm
+from lib.nn.recurrent import read
 
 VARIANTS = ("2018-a", "2018-b")
 
@@ -73,7 +74,7 @@ class RecurrentMasker(nn.Module):
         activation: str = "softmax",
     ):
         super().__init__()
-        self.speakers, self.skip, self.causal = speakers, skip, causal
+        self.speakers, self.skip = speakers, skip
         # frames may be faint, and their level must not matter: next to nothing is added to it
         self.norm = (
             ChannelLayerNorm(filters, eps=1e-16) if norm == "channel" else make_norm(norm, filters)
@@ -89,17 +90,11 @@ class RecurrentMasker(nn.Module):
 
     def forward(self, features: torch.Tensor, memory: Memory | None = None) -> torch.Tensor:
         """Map features (B, N, K) to masks (B, S, N, K)."""
-        if memory is not None and not self.causal:
-            raise InputError("stream: expected a causal TasNet, got one that reads backwards too")
         hidden = self.norm(features, memory).transpose(1, 2)  # (B, K, N)
         before = None
         for number, layer in enumerate(self.recurrent, start=1):
             hidden = self.dropout(hidden) if number > 1 else hidden
-            hidden, state = layer(
-                hidden, None if memory is None else memory.get(layer)
-            )  # (B, K, H)
-            if memory is not None:
-                memory[layer] = state
+            hidden = read(layer, hidden, memory)  # (B, K, directions * H)
             if self.skip and number % 2 == 0:  # from the second layer to the fourth, and so on
                 hidden = hidden if before is None else hidden + before
                 before = hidden
@@ -157,7 +152,7 @@ class TasNet(TimeDomainSeparator):
             raise InputError(f"variant: expected one of {', '.join(VARIANTS)}, got {variant!r}")
         first = variant == "2018-a"
         if first:
-            stride, norm = stride or kernel_size, norm or "channel"
+            stride, norm = kernel_size if stride is None else stride, norm or "channel"
         bank = GatedFilterbank(filters, kernel_size, stride, normalised=first)
         super().__init__(bank, sample_rate, speakers)
         norm = norm or ("cumulative" if causal else "global")

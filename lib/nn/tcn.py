@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from lib.errors import InputError
 from lib.framing import Memory
 from lib.nn.activations import PReLU
 from lib.nn.convolutions import DilatedDepthwise, Pointwise, pointwise
@@ -64,7 +65,6 @@ class DilatedBlock(nn.Module):
         residual: bool = True,
     ):
         super().__init__()
-        self.context = (kernel_size - 1) * dilation  # frames besides the one of the output
         self.causal = causal
         self.widen = Pointwise(channels, hidden)
         self.widen_activation = PReLU()
@@ -89,15 +89,16 @@ class DilatedBlock(nn.Module):
 
     def _look_around(self, hidden: torch.Tensor, memory: Memory | None) -> torch.Tensor:
         """Filter each channel, with zeros around the frames, or what a stream heard before."""
+        context = self.depthwise.reach
         if memory is None:
-            before = self.context if self.causal else self.context // 2
-            return self.depthwise(hidden, (before, self.context - before))
+            before = context if self.causal else context // 2
+            return self.depthwise(hidden, (before, context - before))
         before = memory.get(self)
         if before is None:
-            before = hidden.new_zeros(*hidden.shape[:2], self.context)
+            before = hidden.new_zeros(*hidden.shape[:2], context)
         hidden = torch.cat([before, hidden], -1)  # (B, H, context + K)
         # a copy: a view would keep all of the piece
-        memory[self] = hidden[..., hidden.shape[-1] - self.context :].clone()
+        memory[self] = hidden[..., hidden.shape[-1] - context :].clone()
         return self.depthwise(hidden)
 
 
@@ -114,6 +115,9 @@ class TCN(nn.Module):
         norm: see :func:`lib.nn.norms.make_norm`.
         causal: look at no later frame.
         last_residual: keep the residual output of the last block, which nothing reads.
+
+    Raises:
+        InputError: without a block.
 
     Example:
         >>> TCN(8, 16, 4, blocks=3, repeats=2)(torch.randn(2, 8, 50)).shape
@@ -133,6 +137,10 @@ class TCN(nn.Module):
         last_residual: bool = False,
     ):
         super().__init__()
+        if blocks < 1 or repeats < 1:
+            raise InputError(
+                f"blocks, repeats: expected at least one of each, got {blocks}, {repeats}"
+            )
         self.blocks = nn.ModuleList(
             DilatedBlock(
                 channels,

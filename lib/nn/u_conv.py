@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from lib.errors import InputError
 from lib.framing import Memory
 from lib.nn.norms import make_norm
 
@@ -25,6 +26,9 @@ class UConvBlock(nn.Module):
         depth: levels, the first at full rate.
         norm: see :func:`lib.nn.norms.make_norm`.
 
+    Raises:
+        InputError: for an unknown norm, or without a level.
+
     Source: Tzinis, Wang and Smaragdis, "Sudo rm -rf", MLSP 2020, algorithm 1.
 
     Example:
@@ -34,6 +38,8 @@ class UConvBlock(nn.Module):
 
     def __init__(self, channels: int, hidden: int, depth: int = 5, norm: str = "global"):
         super().__init__()
+        if depth < 1:
+            raise InputError(f"depth: expected at least 1, got {depth}")
         self.widen = nn.Conv1d(channels, hidden, 1)
         self.widen_norm = make_norm(norm, hidden)
         self.widen_activation = nn.PReLU(hidden)
