@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from lib.nn.activations import PReLU
 from lib.nn.convolutions import DilatedDepthwise, Pointwise, pointwise
-from lib.nn.norms import GlobalLayerNorm
+from lib.nn.norms import CumulativeLayerNorm, GlobalLayerNorm
 from lib.nn.tcn import TCN, DilatedBlock
 
 
@@ -93,6 +93,15 @@ def test_global_norm_is_one_in_all_its_forms(shape, monkeypatch):
     found = norm(features)
     monkeypatch.setattr("lib.nn.norms.eager_on_cpu", lambda features: False)
     torch.testing.assert_close(found, norm(features))
+
+
+def test_cumulative_norm_where_there_is_no_float64(on_mps, monkeypatch):
+    norm, features = CumulativeLayerNorm(4), torch.randn(2, 4, 50)
+    expected, arange = norm(features), torch.arange
+    # no such device is here
+    monkeypatch.setattr(torch, "arange", lambda *ends, dtype, device: arange(*ends, dtype=dtype))
+    found = norm(on_mps(features)).cpu()
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_exported_block_is_written_plainly():

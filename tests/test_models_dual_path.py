@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch.nn.functional import pad
+from peers import assert_same, by_rule, noise, signal, stored_samples, through
 
 from lib.errors import InputError
 from lib.models import DPRNN, DPTNet
@@ -30,27 +30,6 @@ OURS = {
     "DPTNet-channel": lambda padding="full": DPTNet(3, **DPT, padding=padding),
 }
 peers = pytest.mark.parametrize("name", OURS)
-
-
-def noise(*shape, seed=0, dtype=torch.float32):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
-
-
-def by_rule(model):
-    """Give a model weights that anyone can make again, of the size that keeps levels."""
-    with torch.no_grad():
-        for index, (_, weights) in enumerate(sorted(model.named_parameters())):
-            steps = torch.sin(0.37 * torch.arange(weights.numel(), dtype=torch.float64) + 2 * index)
-            steps = steps.reshape(weights.shape)
-            fan_in = weights[0].numel()
-            weights.copy_((2 / fan_in) ** 0.5 * steps if weights.ndim > 1 else 0.4 + 0.3 * steps)
-    return model.eval()
-
-
-def signal(time, dtype=torch.float32):
-    steps = torch.arange(time, dtype=torch.float64)
-    tones = torch.sin(0.001 * steps**1.5) + 0.3 * torch.sin(0.9 * steps)
-    return (torch.sin(0.002 * steps) * tones).to(dtype)[None, None]
 
 
 # Asteroid
@@ -96,25 +75,6 @@ def asteroid_norms():
     from asteroid.masknn import norms
 
     return norms
-
-
-def through(peer, ours, mixture):
-    """Run a peer that does not pad on a mixture padded as ours is."""
-    before, behind = ours.encoder.padding(mixture.shape[-1])
-    return peer(pad(mixture, (before, behind)))[..., before : before + mixture.shape[-1]]
-
-
-def assert_same(ours, theirs):
-    """Equal to 1e-5 of the level."""
-    level = theirs.abs().max()
-    assert level > 0.01
-    torch.testing.assert_close(ours, theirs, atol=1e-5 * float(level), rtol=0)
-
-
-def stored_samples(estimates):
-    """20 samples of each estimate (1, S, T)."""
-    places = torch.linspace(0, estimates.shape[-1] - 1, 20, dtype=torch.float64).round().long()
-    return estimates[0, :, places]
 
 
 @peers

@@ -13,8 +13,8 @@ import re
 import numpy as np
 import pytest
 import torch
+from peers import noise, through
 from serving import serve
-from torch.nn.functional import pad
 
 import lib  # noqa: F401 - lets torchaudio load
 from lib.errors import DataError, InputError
@@ -71,16 +71,6 @@ def folder_names(folder):
 def served(tmp_path, release, part=""):
     """The file that a server has."""
     return tmp_path / "server" / release.files[part].url.partition("://")[2].partition("/")[2]
-
-
-def noise(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def through(peer, ours, mixture):
-    """Run a peer that does not pad on a mixture padded as ours is."""
-    before, behind = ours.encoder.padding(mixture.shape[-1])
-    return peer(pad(mixture, (before, behind)))[..., before : before + mixture.shape[-1]]
 
 
 def assert_same(ours, theirs):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from peers import assert_same, by_rule, noise, signal, stored_samples
 from torch.nn.functional import pad
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -28,34 +29,6 @@ OURS = {
     "frames of 4 ms": lambda: SepFormer(**SIZES | {"heads": 1, "chunk": 6}, kernel_size=32),
 }
 peers = pytest.mark.parametrize("name", OURS)
-
-
-def noise(*shape, seed=0, dtype=torch.float32):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
-
-
-def by_rule(model):
-    """Give a model weights that anyone can make again, of the size that keeps levels."""
-    with torch.no_grad():
-        for index, (_, weights) in enumerate(sorted(model.named_parameters())):
-            steps = torch.sin(0.37 * torch.arange(weights.numel(), dtype=torch.float64) + 2 * index)
-            steps = steps.reshape(weights.shape)
-            fan_in = weights[0].numel()
-            weights.copy_((2 / fan_in) ** 0.5 * steps if weights.ndim > 1 else 0.4 + 0.3 * steps)
-    return model.eval()
-
-
-def signal(time, dtype=torch.float32):
-    steps = torch.arange(time, dtype=torch.float64)
-    tones = torch.sin(0.001 * steps**1.5) + 0.3 * torch.sin(0.9 * steps)
-    return (torch.sin(0.002 * steps) * tones).to(dtype)[None, None]
-
-
-def assert_same(ours, theirs):
-    """Equal to 1e-5 of the level."""
-    level = theirs.abs().max().item()
-    assert level > 0.01
-    torch.testing.assert_close(ours, theirs, atol=1e-5 * level, rtol=0)
 
 
 # SpeechBrain
@@ -97,12 +70,6 @@ def through(theirs, ours, mixture):
     before, behind = ours.encoder.padding(mixture.shape[-1])
     estimates = theirs(pad(mixture[:, 0], (before, behind)))  # (B, T', S)
     return estimates.transpose(1, 2)[..., before : before + mixture.shape[-1]]
-
-
-def stored_samples(estimates):
-    """20 samples of each estimate (1, S, T)."""
-    places = torch.linspace(0, estimates.shape[-1] - 1, 20, dtype=torch.float64).round().long()
-    return estimates[0, :, places]
 
 
 def stored(name):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from peers import by_rule, noise, signal
 from torch.nn import functional
 
 from lib.errors import InputError
@@ -17,27 +18,6 @@ SIZES = {"filters": 24, "kernel_size": 21, "bottleneck": 8, "hidden": 24, "block
 # Asteroid pads to a multiple of 40 samples at this depth and begins one sample later: at these
 # lengths both see the same frames
 LENGTHS = [29, 389, 1989]
-
-
-def noise(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def by_rule(model):
-    """Give a model weights that anyone can make again."""
-    with torch.no_grad():
-        for index, (_, weights) in enumerate(sorted(model.named_parameters())):
-            steps = torch.sin(0.37 * torch.arange(weights.numel(), dtype=torch.float64) + 2 * index)
-            fan_in = weights[0].numel()
-            steps = steps.reshape(weights.shape)
-            weights.copy_((2 / fan_in) ** 0.5 * steps if weights.ndim > 1 else 0.4 + 0.3 * steps)
-    return model.eval()
-
-
-def signal(time):
-    steps = torch.arange(time, dtype=torch.float64)
-    tones = torch.sin(0.001 * steps**1.5) + 0.3 * torch.sin(0.9 * steps)
-    return (torch.sin(0.002 * steps) * tones).float()[None, None]
 
 
 # sizes
