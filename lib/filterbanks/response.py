@@ -19,9 +19,9 @@ def centre_frequencies(filters: torch.Tensor, sample_rate: int = 8000) -> torch.
 
     Example:
         >>> times = torch.arange(64) / 8000
-        >>> tones = torch.cos(2 * torch.pi * torch.tensor([[[1000.0]], [[500.0]]]) * times)
-        >>> centre_frequencies(tones).round().tolist()
-        [1000.0, 500.0]
+        >>> tones = torch.cos(2 * torch.pi * torch.tensor([[[2000.0]], [[1000.0]]]) * times)
+        >>> centre_frequencies(tones).tolist()
+        [2000.0, 1000.0]
     """
     points = max(2048, filters.shape[-1])
     response = torch.fft.rfft(filters.detach().flatten(1), points).abs()  # (N, points // 2 + 1)
