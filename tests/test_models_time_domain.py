@@ -226,6 +226,21 @@ def test_lookahead_depends_on_where_in_a_frame_a_sample_lies(build, expected):
     assert model.lookahead == max(expected) == model.encoder.kernel_size - 1
 
 
+@pytest.mark.parametrize("kernel_size", [1, 2, 16, 21])
+@torch.no_grad()
+def test_receptive_field_with_frames_of_any_size(kernel_size):
+    """The longest stretch of the output that hears a sample."""
+    torch.manual_seed(0)
+    model = ConvTasNet(**CONV, kernel_size=kernel_size, norm="channel").double().eval()
+    mixture, stretches = noise(1, 1, 800, dtype=torch.float64), set()
+    for phase in range(model.encoder.stride):
+        changed = mixture.clone()
+        changed[..., 400 + phase] += 1.0
+        heard = (model(changed) != model(mixture)).any(0).any(0).any(0).nonzero()
+        stretches.add(int(heard.max() - heard.min()) + 1)
+    assert max(stretches) == model.receptive_field
+
+
 @torch.no_grad()
 def test_asteroid_looks_as_far_ahead():
     ours = by_rule(OURS["ConvTasNet-cgLN"]().double())

@@ -160,9 +160,9 @@ class ConvTasNet(TimeDomainSeparator):
         )
         # what the norms see comes on top: everything before with cumulative, everything with global
         if norm == "channel":
-            # a sample lies in two frames
-            frames = receptive_field(taps, blocks, repeats) + 1
-            self.receptive_field = (frames - 1) * self.encoder.stride + self.encoder.kernel_size
+            # a sample lies in two frames, some in three where kernel_size is odd
+            frames = receptive_field(taps, blocks, repeats) + -(-kernel_size // encoder.stride) - 1
+            self.receptive_field = (frames - 1) * encoder.stride + kernel_size
         if causal and norm != "global":
             self.lookahead = kernel_size - 1
 

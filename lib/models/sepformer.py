@@ -13,13 +13,13 @@ paper   argument               meaning
 ======  =====================  =======================================================
 Ns      ``speakers``           speakers in the mixture
 F       ``filters``            filters of the encoder
-..      ``kernel_size``        samples of a frame
+\\       ``kernel_size``        samples of a frame
 F       ``channels``           channels of the transformers
 C       ``chunk``              frames of a chunk
 K       ``layers``             transformer layers of a stack
 N       ``repeats``            pairs of stacks: inside of chunks, across chunks
-..      ``heads``              of the attention
-..      ``hidden``             of the network for each frame
+\\       ``heads``              of the attention
+\\       ``hidden``             of the network for each frame
 ======  =====================  =======================================================
 
 Deviations:

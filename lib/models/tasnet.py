@@ -15,10 +15,10 @@ paper   argument               meaning
 C       ``speakers``           speakers in the mixture
 N       ``filters``            filters of the encoder
 L       ``kernel_size``        samples of a frame
-        ``variant``            ``2018-a``: frames side by side, of unit norm, each normalised by
+\\       ``variant``            ``2018-a``: frames side by side, of unit norm, each normalised by
                                itself; masks are shares (softmax). ``2018-b``: frames overlap by
                                half, a gLN (causal: cLN) sees their level; masks are sigmoids
-        ``hidden``             units of an LSTM per direction (500; causal: 1000)
+\\       ``hidden``             units of an LSTM per direction (500; causal: 1000)
 ======  =====================  =================================================================
 
 Deviations:
