@@ -141,8 +141,8 @@ def cost(model: nn.Module, seconds: float = 4.0, *, gradients: bool = False) -> 
         model: a :class:`lib.models.base.Separator`, on any device, ``meta`` included (where the
             system does not decide by values, as clustering does).
         seconds: length of the noise.
-        gradients: keep what the gradients of a training step need, and compute them. On ``meta``
-            attention then keeps its weights, as without a kernel that makes them anew.
+        gradients: keep what the gradients of a training step need, and compute them; those that
+            the model held before are gone. On ``meta`` attention then keeps its weights, as without a kernel that makes them anew.
 
     Raises:
         InputError: for a time without a sample.

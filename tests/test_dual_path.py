@@ -66,6 +66,11 @@ def test_what_cannot_be_cut_is_refused():
         segment(noise(1, 1, 5), 4, "none")
 
 
+def test_norms_need_channels():
+    with pytest.raises(InputError, match="channels: expected at least 1, got 0"):
+        DualPathBlock(nn.Identity(), nn.Identity())
+
+
 class Witness(nn.Module):
     """Notes what it is given."""
 

@@ -146,6 +146,9 @@ class DualPathBlock(nn.Module):
         norm: over the channels and frames of all chunks, see :func:`lib.nn.norms.make_norm`;
             None: no norm, and nothing is added (the modules see to it).
 
+    Raises:
+        InputError: for an unknown norm, or one without ``channels``.
+
     Source: Luo, Chen and Yoshioka, "Dual-path RNN", ICASSP 2020, eq. 4 to 7.
 
     Example:

@@ -141,7 +141,7 @@ def make_norm(name: str, channels: int) -> nn.Module:
         channels: of its input.
 
     Raises:
-        InputError: for an unknown name.
+        InputError: for an unknown name, or no channels.
 
     Example:
         >>> make_norm("global", 8)
@@ -149,4 +149,6 @@ def make_norm(name: str, channels: int) -> nn.Module:
     """
     if name not in NORMS:
         raise InputError(f"norm: expected one of {', '.join(NORMS)}, got {name!r}")
+    if channels < 1:
+        raise InputError(f"channels: expected at least 1, got {channels}")
     return NORMS[name](channels)
