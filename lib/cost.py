@@ -142,7 +142,8 @@ def cost(model: nn.Module, seconds: float = 4.0, *, gradients: bool = False) -> 
             system does not decide by values, as clustering does).
         seconds: length of the noise.
         gradients: keep what the gradients of a training step need, and compute them; those that
-            the model held before are gone. On ``meta`` attention then keeps its weights, as without a kernel that makes them anew.
+            the model held before are gone. On ``meta`` attention then keeps its weights, as without
+            a kernel that makes them anew.
 
     Raises:
         InputError: for a time without a sample.
