@@ -23,7 +23,7 @@ from lib.filterbanks import (
     make_filterbank,
     pseudo_inverse,
 )
-from lib.models import ConvTasNet, Separator
+from lib.models import DPRNN, ConvTasNet, DPTNet, Separator, SepFormer, SuDoRMRF, TasNet
 from lib.stft import STFT
 
 GOLDEN = Path(__file__).parent / "golden" / "filterbanks.json"
@@ -126,6 +126,19 @@ def test_under_conv_tasnet(name, time):
             assert weights.grad.abs().max() > 0, part
     with pytest.raises(InputError, match="run each channel by itself"):
         model(noise(1, 2, 100))
+
+
+@every_bank
+@pytest.mark.parametrize("system", [TasNet, DPRNN, DPTNet, SepFormer, SuDoRMRF])
+def test_under_every_masker(system, name):
+    model = system(**(system.tiny().config | {"bank": name}))
+    assert type(model.encoder) is BANKS[name]
+    assert model.encoder.rectified == (system is not DPRNN)
+    model(noise(1, 1, 500)).square().sum().backward()
+    gradients = [weights.grad for weights in model.masker.parameters()]
+    assert all(gradient is not None and torch.isfinite(gradient).all() for gradient in gradients)
+    with pytest.raises(InputError, match="bank: expected one of"):
+        system(bank="mel")
 
 
 @every_bank

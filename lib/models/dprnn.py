@@ -43,7 +43,7 @@ from typing import Self
 import torch
 from torch import nn
 
-from lib.filterbanks import FreeFilterbank
+from lib.filterbanks import make_filterbank
 from lib.framing import Memory
 from lib.models.base import TimeDomainSeparator
 from lib.nn.dual_path import DualPath, DualPathBlock, GatedMasks
@@ -131,9 +131,10 @@ class DPRNN(TimeDomainSeparator):
         padding: of the sequence of chunks: ``even`` or ``full``, see
             :func:`lib.nn.dual_path.chunk_padding`.
         sample_rate: Hz.
+        bank: of filters, see :func:`lib.filterbanks.make_filterbank`.
 
     Raises:
-        InputError: for an unknown norm, activation or padding, or sizes that cannot be.
+        InputError: for an unknown norm, activation, padding or bank, or sizes that cannot be.
 
     Example:
         >>> estimates = DPRNN.tiny()(torch.randn(1, 1, 4000))
@@ -157,8 +158,10 @@ class DPRNN(TimeDomainSeparator):
         activation: str = "sigmoid",
         padding: str = "even",
         sample_rate: int = 8000,
+        bank: str = "free",
     ):
-        super().__init__(FreeFilterbank(filters, kernel_size), sample_rate, speakers)
+        encoder = make_filterbank(bank, filters, kernel_size, sample_rate=sample_rate)
+        super().__init__(encoder, sample_rate, speakers)
         norm = norm or ("cumulative" if causal else "global")
         self.masker = Masker(
             filters,

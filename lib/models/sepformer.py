@@ -42,7 +42,7 @@ from typing import Self
 import torch
 from torch import nn
 
-from lib.filterbanks import FreeFilterbank
+from lib.filterbanks import make_filterbank
 from lib.framing import Memory
 from lib.models.base import TimeDomainSeparator
 from lib.nn.attention import TransformerLayer, positional_encoding
@@ -147,9 +147,10 @@ class SepFormer(TimeDomainSeparator):
         dropout: in the layers.
         activation: of the masks: ``relu`` or ``sigmoid``.
         sample_rate: Hz.
+        bank: of filters, see :func:`lib.filterbanks.make_filterbank`.
 
     Raises:
-        InputError: for an unknown activation, or sizes that cannot be.
+        InputError: for an unknown activation or bank, or sizes that cannot be.
 
     Example:
         >>> estimates = SepFormer.tiny()(torch.randn(1, 1, 4000))
@@ -173,9 +174,12 @@ class SepFormer(TimeDomainSeparator):
         dropout: float = 0.0,
         activation: str = "relu",
         sample_rate: int = 8000,
+        bank: str = "free",
     ):
-        bank = FreeFilterbank(filters, kernel_size, rectified=True)
-        super().__init__(bank, sample_rate, speakers)
+        encoder = make_filterbank(
+            bank, filters, kernel_size, rectified=True, sample_rate=sample_rate
+        )
+        super().__init__(encoder, sample_rate, speakers)
         self.masker = Masker(
             filters,
             speakers,

@@ -41,7 +41,7 @@ import torch
 from torch import nn
 
 from lib.errors import InputError
-from lib.filterbanks import GatedFilterbank
+from lib.filterbanks import GatedFilterbank, make_filterbank
 from lib.framing import Memory
 from lib.losses.precision import at_least_float32
 from lib.models.base import TimeDomainSeparator
@@ -120,9 +120,11 @@ class TasNet(TimeDomainSeparator):
             or global (b).
         activation: of the masks; None: ``softmax`` (a) or ``sigmoid`` (b).
         sample_rate: Hz.
+        bank: of filters: ``gated``, the published one, or one of
+            :func:`lib.filterbanks.make_filterbank`, rectified.
 
     Raises:
-        InputError: for an unknown variant, norm or activation, or sizes that cannot be.
+        InputError: for an unknown variant, norm, activation or bank, or sizes that cannot be.
 
     Example:
         >>> estimates = TasNet.tiny()(torch.randn(1, 1, 4000))
@@ -147,14 +149,19 @@ class TasNet(TimeDomainSeparator):
         norm: str | None = None,
         activation: str | None = None,
         sample_rate: int = 8000,
+        bank: str = "gated",
     ):
         if variant not in VARIANTS:
             raise InputError(f"variant: expected one of {', '.join(VARIANTS)}, got {variant!r}")
         first = variant == "2018-a"
         if first:
             stride, norm = kernel_size if stride is None else stride, norm or "channel"
-        bank = GatedFilterbank(filters, kernel_size, stride, normalised=first)
-        super().__init__(bank, sample_rate, speakers)
+        encoder = (
+            GatedFilterbank(filters, kernel_size, stride, normalised=first)
+            if bank == "gated"
+            else make_filterbank(bank, filters, kernel_size, stride, True, sample_rate)
+        )
+        super().__init__(encoder, sample_rate, speakers)
         norm = norm or ("cumulative" if causal else "global")
         activation = activation or ("softmax" if first else "sigmoid")
         self.masker = RecurrentMasker(
