@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from lib.evaluation import bootstrap_interval
 from lib.models import ConvTasNet
 from lib.nn.norms import make_norm
 from lib.nn.tcn import TCN, DilatedBlock, receptive_field
 from lib.published import published
+from lib.results import stored
 from lib.separate import Streamer
 
 # ------------------------------------------------------------------ the field
@@ -183,3 +186,19 @@ def test_the_claim_of_the_paper_and_music():
         for name in ("Wave-U-Net", "Open-Unmix", "Conv-Tasnet", "Demucs v2", "IRM oracle")
     ]
     assert order == sorted(order)
+
+
+# ------------------------------------------------------------------ ours and the masks
+
+
+def test_ours_passes_the_irm_for_a_woman_and_a_man_only():
+    means = stored("two_speakers").pivot_table("si_sdr_i", ["item", "sexes"], "method")
+    same = means.index.get_level_values("sexes").isin(["FF", "MM"])
+    ours = means["conv-tasnet-small"]
+    gaps = {kind: (ours - means[kind]).to_numpy() for kind in ("irm", "ibm", "wfm")}
+    assert bootstrap_interval(gaps["irm"][~same], np.mean)[1] > 0
+    for kind, gap in gaps.items():
+        assert bootstrap_interval(gap[same], np.mean)[2] < 0, kind
+        assert kind == "irm" or bootstrap_interval(gap, np.mean)[2] < 0, kind
+    # where it is worse, it is much worse
+    assert np.mean(gaps["irm"]) < 0 < np.median(gaps["irm"])
