@@ -23,6 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import soundfile
+from make_pack import UTTERANCES
 from pack.sentences import sentences
 from pack.speakers import SPEAKERS, Speaker
 from pack.speech import SAMPLE_RATE, finish
@@ -84,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"{options.out} exists; delete it, or give another --out")
     if shutil.which("flite") is None:
         parser.error("missing program flite: apt-get install flite")
-    skip = 50 * len(SPEAKERS)  # the sentences of the pack
+    skip = UTTERANCES * len(SPEAKERS)  # the sentences of the pack
     each = options.sentences
     texts = sentences(skip + options.voices * each)[skip:]
     fresh = options.out.with_name(options.out.name + ".making")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+import pytest
 import torch
 from torch.nn.functional import pad
 
@@ -44,3 +48,26 @@ def stored_samples(estimates):
     """20 samples of each estimate (1, S, T)."""
     places = torch.linspace(0, estimates.shape[-1] - 1, 20, dtype=torch.float64).round().long()
     return estimates[0, :, places]
+
+
+def stored(path: Path, name: str) -> torch.Tensor:
+    """An answer of a peer from a file of ``golden``, in float64."""
+    return torch.tensor(json.loads(path.read_text())[name], dtype=torch.float64)
+
+
+def speechbrain_sepformer(config):
+    """SpeechBrain's class in the sizes of a SepFormer of ours, with random weights."""
+    module = pytest.importorskip("speechbrain.lobes.models.dual_path")
+    return module.SepformerWrapper(
+        encoder_kernel_size=config["kernel_size"],
+        encoder_out_nchannels=config["filters"],
+        masknet_chunksize=config["chunk"],
+        masknet_numlayers=config["repeats"],
+        masknet_numspks=config["speakers"],
+        intra_numlayers=config["layers"],
+        inter_numlayers=config["layers"],
+        intra_nhead=config["heads"],
+        inter_nhead=config["heads"],
+        intra_dffn=config["hidden"],
+        inter_dffn=config["hidden"],
+    )

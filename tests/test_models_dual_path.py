@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
-from peers import assert_same, by_rule, noise, signal, stored_samples, through
+from peers import assert_same, by_rule, noise, signal, stored, stored_samples, through
 
 from lib.errors import InputError
 from lib.models import DPRNN, DPTNet
@@ -91,15 +90,14 @@ def test_same_as_asteroid(name, time):
 def test_stored_answers_are_asteroids(name):
     ours = by_rule(OURS[name]().double())
     answer = stored_samples(through(asteroid(ours), ours, signal(997, torch.float64)))
-    stored = torch.tensor(json.loads(GOLDEN.read_text())[name], dtype=torch.float64)
-    torch.testing.assert_close(answer, stored, atol=1e-8, rtol=1e-6)
+    torch.testing.assert_close(answer, stored(GOLDEN, name), atol=1e-8, rtol=1e-6)
 
 
 @peers
 @torch.no_grad()
 def test_same_as_asteroids_stored_answers(name):
     answer = stored_samples(by_rule(OURS[name]())(signal(997))[:, :, 0])
-    assert_same(answer, torch.tensor(json.loads(GOLDEN.read_text())[name]))
+    assert_same(answer, stored(GOLDEN, name).float())
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from peers import noise, through
+from peers import noise, speechbrain_sepformer, through
 from serving import serve
 
 import lib  # noqa: F401 - lets torchaudio load
@@ -124,20 +124,7 @@ def asteroid_dprnn(options):
 
 
 def speechbrain(options):
-    config = SepFormer(**options).config
-    return pytest.importorskip("speechbrain.lobes.models.dual_path").SepformerWrapper(
-        encoder_kernel_size=config["kernel_size"],
-        encoder_out_nchannels=config["filters"],
-        masknet_chunksize=config["chunk"],
-        masknet_numlayers=config["repeats"],
-        masknet_numspks=config["speakers"],
-        intra_numlayers=config["layers"],
-        inter_numlayers=config["layers"],
-        intra_nhead=config["heads"],
-        inter_nhead=config["heads"],
-        intra_dffn=config["hidden"],
-        inter_dffn=config["hidden"],
-    )
+    return speechbrain_sepformer(SepFormer(**options).config)
 
 
 # of each publisher and system: a name, the peer, what names its weights as ours

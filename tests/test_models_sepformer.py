@@ -4,12 +4,19 @@ SpeechBrain is in the optional group ``peers`` (``pip install -e .[torch,peers]`
 of its own). Where it is not installed, its stored answers stand in.
 """
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
-from peers import assert_same, by_rule, noise, signal, stored_samples
+from peers import (
+    assert_same,
+    by_rule,
+    noise,
+    signal,
+    speechbrain_sepformer,
+    stored,
+    stored_samples,
+)
 from torch.nn.functional import pad
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -36,21 +43,8 @@ peers = pytest.mark.parametrize("name", OURS)
 
 def speechbrain(config):
     """SpeechBrain's class in the sizes of a system, with random weights."""
-    module = pytest.importorskip("speechbrain.lobes.models.dual_path")
     assert config["channels"] == config["filters"]
-    return module.SepformerWrapper(
-        encoder_kernel_size=config["kernel_size"],
-        encoder_out_nchannels=config["filters"],
-        masknet_chunksize=config["chunk"],
-        masknet_numlayers=config["repeats"],
-        masknet_numspks=config["speakers"],
-        intra_numlayers=config["layers"],
-        inter_numlayers=config["layers"],
-        intra_nhead=config["heads"],
-        inter_nhead=config["heads"],
-        intra_dffn=config["hidden"],
-        inter_dffn=config["hidden"],
-    ).eval()
+    return speechbrain_sepformer(config).eval()
 
 
 @torch.no_grad()
@@ -70,10 +64,6 @@ def through(theirs, ours, mixture):
     before, behind = ours.encoder.padding(mixture.shape[-1])
     estimates = theirs(pad(mixture[:, 0], (before, behind)))  # (B, T', S)
     return estimates.transpose(1, 2)[..., before : before + mixture.shape[-1]]
-
-
-def stored(name):
-    return torch.tensor(json.loads(GOLDEN.read_text())[name], dtype=torch.float64)
 
 
 @peers
@@ -117,14 +107,14 @@ def test_stored_answers_are_speechbrains(name):
     ours = by_rule(OURS[name]().double())
     theirs = with_weights_of(ours, speechbrain(ours.config))
     answer = stored_samples(through(theirs, ours, signal(997, torch.float64)))
-    torch.testing.assert_close(answer, stored(name), atol=1e-7, rtol=1e-5)
+    torch.testing.assert_close(answer, stored(GOLDEN, name), atol=1e-7, rtol=1e-5)
 
 
 @peers
 @torch.no_grad()
 def test_same_as_speechbrains_stored_answers(name):
     answer = stored_samples(by_rule(OURS[name]())(signal(997))[:, :, 0])
-    assert_same(answer, stored(name).float())
+    assert_same(answer, stored(GOLDEN, name).float())
 
 
 @torch.no_grad()

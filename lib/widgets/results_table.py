@@ -33,7 +33,7 @@ def results_table(
 
     Example:
         >>> results_table("two_speakers")
-        Results of ... methods on 100 items: Two speakers, 8 kHz. Run this cell to see and hear them.
+        Results of 16 methods on 100 items: Two speakers, 8 kHz. Run this cell to see and hear them.
     """
     chosen, scores = benchmark(name), stored(name)
     for column, value in (where or {}).items():
