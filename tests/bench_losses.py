@@ -19,15 +19,6 @@ BATCH, SECONDS, SAMPLE_RATE = 32, 1, 8000
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Give all sides one thread."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def torchmetrics_pit():
     return pytest.importorskip("torchmetrics.functional.audio.pit")
 

@@ -14,15 +14,6 @@ from lib.separate import Streamer
 SECONDS = 0.02
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Give the model one core."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.benchmark(group="stream, chunks of 20 ms")
 def test_conv_tasnet_small_is_faster_than_real_time(benchmark, capsys):
     torch.manual_seed(0)

@@ -138,3 +138,23 @@ def shown(context: Any, output: Any, folder: Path) -> Iterator[Any]:
         yield page
         record.assert_clean()
         page.close()
+
+
+def element(page: Any, script: str, argument: Any = None, *, tag: str) -> Any:
+    """What a script returns about the first element of a tag, which it knows as ``e``.
+
+    Args:
+        page: from :func:`shown`.
+        script: JavaScript statements.
+        argument: what the script knows as ``argument``.
+        tag: name of the element.
+    """
+    query = f"const e = document.querySelector('{tag}')"
+    return page.evaluate(f"argument => {{ {query}; {script} }}", argument)
+
+
+def assert_fits(page: Any, tag: str) -> None:
+    """Fail if the page, or the panel of the widget of a tag on it, is wider than the screen."""
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= page.viewport_size["width"]
+    assert element(page, "return e.panel.scrollWidth - e.panel.clientWidth", tag=tag) <= 0

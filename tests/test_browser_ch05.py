@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from functools import partial
 
 import browser
 import pytest
@@ -15,6 +16,7 @@ from lib.widgets import projection_triangle
 
 SAMPLE_RATE = 8000
 TAG = "unmix-projection-triangle"
+element = partial(browser.element, tag=TAG)
 VALUES = f"""() => Object.fromEntries([...document.querySelector('{TAG}').shadowRoot
     .querySelectorAll('[data-score]')].map(cell => [cell.dataset.score, cell.textContent]))"""
 
@@ -39,10 +41,6 @@ def scores(page) -> dict[str, float]:
         return float(text)
 
     return {name: number(text) for name, text in page.evaluate(VALUES).items()}
-
-
-def element(page, script: str):
-    return page.evaluate(f"() => {{ const e = document.querySelector('{TAG}'); {script} }}")
 
 
 def tracks(panel) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import browser
 import pytest
@@ -13,6 +14,7 @@ from lib.widgets import guess_the_score
 
 RATE = 8000
 TAG = "unmix-guess-the-score"
+element = partial(browser.element, tag=TAG)
 NAMES = ("tone", "hiss", "pulse", "silent half", "soft")
 SCORES = {
     "SI-SDR (dB)": dict(zip(NAMES, (12.0, -3.0, 4.0, 8.0, 1.0), strict=True)),
@@ -39,10 +41,6 @@ def panel():
 def page(panel, chromium, tmp_path):
     with browser.shown(chromium, panel, tmp_path) as opened:
         yield opened
-
-
-def element(page, script: str):
-    return page.evaluate(f"() => {{ const e = document.querySelector('{TAG}'); {script} }}")
 
 
 def shown(page) -> str:

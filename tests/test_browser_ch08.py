@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import browser
 import pytest
 import torch
@@ -14,6 +16,7 @@ from lib.widgets import denoise_by_hand
 
 RATE = 8000
 TAG = "unmix-denoise-by-hand"
+element = partial(browser.element, tag=TAG)
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +29,6 @@ def clip():
 def page(clip, chromium, tmp_path):
     with browser.shown(chromium, denoise_by_hand(*clip, RATE), tmp_path) as opened:
         yield opened
-
-
-def element(page, script: str):
-    return page.evaluate(f"() => {{ const e = document.querySelector('{TAG}'); {script} }}")
 
 
 def scores(page) -> dict[str, float]:
@@ -166,4 +165,4 @@ def test_it_fits_a_narrow_page_and_a_dark_one(page):
     page.set_viewport_size({"width": 380, "height": 800})
     page.evaluate("document.documentElement.style.cssText = 'background:#111;color:#eee'")
     page.wait_for_function(f"() => document.querySelector('{TAG}').hasAttribute('data-dark')")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 380
+    browser.assert_fits(page, TAG)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from functools import partial
 
 import browser
 import pytest
@@ -17,6 +18,7 @@ from lib.widgets import mask_painter
 
 SAMPLE_RATE = 8000
 TAG = "unmix-mask-painter"
+element = partial(browser.element, tag=TAG)
 NAMES = ("low", "high")
 SCORES = f"""() => Object.fromEntries([...document.querySelector('{TAG}').shadowRoot
     .querySelectorAll('[data-score]')].map(cell => [cell.dataset.score, cell.textContent]))"""
@@ -46,10 +48,6 @@ def scores(page) -> dict[str, float]:
         return float(text.removesuffix(" dB").replace("−", "-").replace("∞", "inf"))
 
     return {name: number(text) for name, text in page.evaluate(SCORES).items()}
-
-
-def element(page, script: str):
-    return page.evaluate(f"() => {{ const e = document.querySelector('{TAG}'); {script} }}")
 
 
 def heard(page) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import browser
 import pytest
@@ -13,6 +14,7 @@ from lib.losses import magnitude_loss, si_snr_loss
 from lib.widgets import loss_landscape
 
 TAG = "unmix-loss-landscape"
+element = partial(browser.element, tag=TAG)
 MIXTURE = (1.0, 0.8)
 TARGETS = ((0.9, 0.2), (0.7, 0.1), (0.0, 0.6))
 LOSSES = {
@@ -41,12 +43,6 @@ def panel():
 def page(panel, chromium, tmp_path):
     with browser.shown(chromium, panel, tmp_path) as opened:
         yield opened
-
-
-def element(page, script: str, argument=None):
-    return page.evaluate(
-        f"argument => {{ const e = document.querySelector('{TAG}'); {script} }}", argument
-    )
 
 
 def results(page, mask) -> dict:
@@ -218,8 +214,7 @@ def test_it_fits_a_narrow_screen(page):
     for index, mask in enumerate(([0.9, 0.2501], [0.0, 1.5], [0.9001, 0.25])):
         page.get_by_role("radio").nth(index).click()
         results(page, mask)
-        assert page.evaluate("document.documentElement.scrollWidth") <= 400
-        assert element(page, "return e.panel.scrollWidth - e.panel.clientWidth") <= 0
+        browser.assert_fits(page, TAG)
     page.set_viewport_size({"width": 1000, "height": 900})
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import browser
 import pytest
 import torch
@@ -11,6 +13,7 @@ from lib.nn.embedding import kmeans
 from lib.widgets import embedding_sphere
 
 TAG = "unmix-embedding-sphere"
+element = partial(browser.element, tag=TAG)
 BINS, FRAMES = 20, 30
 
 
@@ -33,10 +36,6 @@ def panel():
 def page(panel, chromium, tmp_path):
     with browser.shown(chromium, panel, tmp_path) as opened:
         yield opened
-
-
-def element(page, script: str):
-    return page.evaluate(f"() => {{ const e = document.querySelector('{TAG}'); {script} }}")
 
 
 def value(page, name: str) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import browser
 import numpy as np
 import pytest
@@ -10,16 +12,13 @@ import scipy.optimize
 from lib.widgets import permutation_game
 
 TAG = "unmix-permutation-game"
+element = partial(browser.element, tag=TAG)
 
 
 @pytest.fixture
 def page(chromium, tmp_path):
     with browser.shown(chromium, permutation_game(3, seed=4), tmp_path) as opened:
         yield opened
-
-
-def element(page, script: str):
-    return page.evaluate(f"() => {{ const e = document.querySelector('{TAG}'); {script} }}")
 
 
 def solved(page) -> tuple[list[int], int]:

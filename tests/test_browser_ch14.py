@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import browser
 import pytest
 import torch
@@ -12,6 +14,7 @@ from lib.models import UPIT, ConvTasNet, TasNet
 from lib.widgets import basis_gallery
 
 TAG = "unmix-basis-gallery"
+element = partial(browser.element, tag=TAG)
 RATE, LENGTH = 8000, 4000
 
 
@@ -31,12 +34,6 @@ def page(chromium, tmp_path):
     gallery = basis_gallery(network(), mixture(), names=("Ada", "Ben"))
     with browser.shown(chromium, gallery, tmp_path) as opened:
         yield opened
-
-
-def element(page, script: str, argument=None):
-    return page.evaluate(
-        f"argument => {{ const e = document.querySelector('{TAG}'); {script} }}", argument
-    )
 
 
 def parts(model, order) -> torch.Tensor:
@@ -156,8 +153,7 @@ def test_masks_are_named_and_drawn(page):
 
 def test_it_fits_a_narrow_screen(page):
     page.set_viewport_size({"width": 400, "height": 800})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 400
-    assert element(page, "return e.panel.scrollWidth - e.panel.clientWidth") <= 0
+    browser.assert_fits(page, TAG)
     page.set_viewport_size({"width": 1000, "height": 900})
 
 

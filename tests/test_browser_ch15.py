@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import browser
 import pytest
 import torch
@@ -12,6 +14,7 @@ from lib.nn.tcn import TCN, receptive_field
 from lib.widgets import dilation_explorer
 
 TAG = "unmix-dilation-explorer"
+element = partial(browser.element, tag=TAG)
 # taps, blocks, repeats, kernel_size, causal
 GRID = [
     (3, 8, 3, 16, False),
@@ -29,12 +32,6 @@ GRID = [
 def page(chromium, tmp_path):
     with browser.shown(chromium, dilation_explorer(), tmp_path) as opened:
         yield opened
-
-
-def element(page, script: str, argument=None):
-    return page.evaluate(
-        f"argument => {{ const e = document.querySelector('{TAG}'); {script} }}", argument
-    )
 
 
 def settle(page, taps, blocks, repeats, kernel_size=16, causal=False) -> None:
@@ -139,8 +136,7 @@ def test_it_fits_a_narrow_screen(page):
     page.set_viewport_size({"width": 400, "height": 800})
     for settings in ((3, 8, 3), (7, 10, 6)):
         settle(page, *settings)
-        assert page.evaluate("document.documentElement.scrollWidth") <= 400
-        assert element(page, "return e.panel.scrollWidth - e.panel.clientWidth") <= 0
+        browser.assert_fits(page, TAG)
     page.set_viewport_size({"width": 1000, "height": 900})
 
 

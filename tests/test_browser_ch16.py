@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import browser
 import pytest
@@ -14,18 +15,13 @@ from lib.nn.dual_path import segment
 from lib.widgets import fold_sequence
 
 TAG = "unmix-fold-sequence"
+element = partial(browser.element, tag=TAG)
 
 
 @pytest.fixture
 def page(chromium, tmp_path):
     with browser.shown(chromium, fold_sequence(), tmp_path) as opened:
         yield opened
-
-
-def element(page, script: str, argument=None):
-    return page.evaluate(
-        f"argument => {{ const e = document.querySelector('{TAG}'); {script} }}", argument
-    )
 
 
 def chunks(frames: int, chunk: int) -> torch.Tensor:
@@ -146,8 +142,7 @@ def test_it_fits_a_narrow_screen(page):
     page.set_viewport_size({"width": 400, "height": 800})
     for preset in range(3):
         page.get_by_role("radio").nth(preset).click()
-        assert page.evaluate("document.documentElement.scrollWidth") <= 400
-        assert element(page, "return e.panel.scrollWidth - e.panel.clientWidth") <= 0
+        browser.assert_fits(page, TAG)
     page.set_viewport_size({"width": 1000, "height": 900})
 
 

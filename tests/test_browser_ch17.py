@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from functools import partial
 
 import browser
 import pytest
@@ -16,6 +17,7 @@ from lib.nn.dual_path import segment
 from lib.widgets import attention_lens
 
 TAG = "unmix-attention-lens"
+element = partial(browser.element, tag=TAG)
 RATE, SAMPLES = 8000, 2000
 
 
@@ -42,12 +44,6 @@ def lens(maps):
 def page(chromium, tmp_path, lens):
     with browser.shown(chromium, lens, tmp_path) as opened:
         yield opened
-
-
-def element(page, script: str, argument=None):
-    return page.evaluate(
-        f"argument => {{ const e = document.querySelector('{TAG}'); {script} }}", argument
-    )
 
 
 def pick(page, group: str, option: str):
@@ -154,8 +150,7 @@ def test_the_pictures_follow(page):
 
 def test_it_fits_a_narrow_screen(page):
     page.set_viewport_size({"width": 400, "height": 800})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 400
-    assert element(page, "return e.panel.scrollWidth - e.panel.clientWidth") <= 0
+    browser.assert_fits(page, TAG)
     page.set_viewport_size({"width": 1000, "height": 900})
 
 

@@ -174,6 +174,12 @@ def test_missing_results_say_how_to_make_them(monkeypatch):
         stored("new")
 
 
+def test_a_table_names_the_methods_without_scores(monkeypatch):
+    monkeypatch.setitem(METHODS, "new", METHODS["conv-tasnet-small"])
+    with pytest.raises(DataError, match="two_speakers: expected .* every method, got none of new"):
+        results_table("two_speakers")
+
+
 def test_the_table_shows_every_method_and_plays_one_mixture():
     table = results_table("two_speakers")
     rows, shown = table.config["rows"], methods("two_speakers")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from lib.errors import InputError
+from lib.errors import DataError, InputError
 from lib.evaluation import best_order, summarise
 from lib.results import Method, benchmark, methods, stored, stored_card
 from lib.widgets.element import Element, as_channels, encode_audio
@@ -29,7 +29,7 @@ def results_table(
 
     Raises:
         InputError: if there is no such benchmark, column or item.
-        DataError: if its results are not stored.
+        DataError: if its results, or those of one of its methods, are not stored.
 
     Example:
         >>> results_table("two_speakers")
@@ -47,6 +47,11 @@ def results_table(
     dataset = chosen.dataset()
     item = dataset[int(items[heard].rpartition("-")[2])]
     shown = methods(name)
+    if missing := shown.keys() - set(scores["method"]):
+        raise DataError(
+            f"{name}: expected stored scores of every method, got none of "
+            f"{', '.join(sorted(missing))}; python data_scripts/make_results.py {name} makes them"
+        )
     signals = [as_channels(_estimate(method, item, chosen.permute)) for method in shown.values()]
     gains = matching_gains(signals, item.sample_rate)
     summary = summarise(scores).set_index(["method", "metric"])
