@@ -79,12 +79,16 @@ class STFT(nn.Module):
     :class:`lib.separate.Streamer`).
 
     Args:
-        n_fft: samples in a frame, and length of its FFT.
-        hop_length: samples between frames, 1 to ``n_fft``; a quarter of ``n_fft`` if not given.
+        n_fft: length of the FFT.
+        hop_length: samples between frames, 1 to ``win_length``; a quarter of ``n_fft`` if not
+            given.
         window: a name or a tensor, see :func:`make_window`.
+        win_length: samples in a frame; ``n_fft`` if not given, else at most that many, with zeros
+            behind the frame (``torch.stft`` has them on both sides).
 
     Raises:
-        InputError: for a size that is not positive, a hop above ``n_fft``, or a bad window.
+        InputError: for a size that is not positive, a frame above ``n_fft``, a hop above the
+            frame, or a bad window.
 
     Source: inverse by D. Griffin and J. Lim, "Signal estimation from modified short-time Fourier
     transform", IEEE TASSP 32(2), 1984, eq. 6.
@@ -101,25 +105,37 @@ class STFT(nn.Module):
     """
 
     def __init__(
-        self, n_fft: int, hop_length: int | None = None, window: str | torch.Tensor = "hann"
+        self,
+        n_fft: int,
+        hop_length: int | None = None,
+        window: str | torch.Tensor = "hann",
+        win_length: int | None = None,
     ) -> None:
         """Check the sizes and make the window."""
         super().__init__()
         if int(n_fft) != n_fft or n_fft < 1:
             raise InputError(f"n_fft: expected a positive integer, got {n_fft}")
-        hop_length = max(1, n_fft // 4) if hop_length is None else hop_length
-        if int(hop_length) != hop_length or not 1 <= hop_length <= n_fft:
+        win_length = n_fft if win_length is None else win_length
+        if int(win_length) != win_length or not 1 <= win_length <= n_fft:
             raise InputError(
-                f"hop_length: expected an integer from 1 to n_fft={n_fft}, got {hop_length}"
+                f"win_length: expected an integer from 1 to n_fft={n_fft}, got {win_length}"
+            )
+        hop_length = max(1, n_fft // 4) if hop_length is None else hop_length
+        if int(hop_length) != hop_length or not 1 <= hop_length <= win_length:
+            raise InputError(
+                f"hop_length: expected an integer from 1 to the {win_length} samples of a frame, "
+                f"got {hop_length}"
             )
         self.n_fft = int(n_fft)
+        self.win_length = int(win_length)
         self.hop_length = int(hop_length)
         # no buffer: .half() and .to("mps") must not cost it its precision
-        self.window = make_window(window, self.n_fft)
+        self.window = make_window(window, self.win_length)
 
     def extra_repr(self) -> str:
         """Show the sizes when the module is printed."""
-        return f"n_fft={self.n_fft}, hop_length={self.hop_length}"
+        frame = "" if self.win_length == self.n_fft else f", win_length={self.win_length}"
+        return f"n_fft={self.n_fft}, hop_length={self.hop_length}{frame}"
 
     def frames(self, length: int) -> int:
         """Return how many frames a signal of ``length`` samples has.
@@ -175,22 +191,22 @@ class STFT(nn.Module):
         if waveform.dtype in (torch.float16, torch.bfloat16):
             waveform = waveform.float()
         time = waveform.shape[-1]
-        left = self.n_fft // 2
+        left = self.win_length // 2
         if memory is None:
-            right = (self.frames(time) - 1) * self.hop_length + self.n_fft - left - time
+            right = (self.frames(time) - 1) * self.hop_length + self.win_length - left - time
             return self._transform(functional.pad(waveform, (left, right)))
         waiting = memory.get(self)
         if waiting is None:
             waiting = waveform.new_zeros(*waveform.shape[:-1], left)
-        frames, memory[self] = take_frames(waiting, waveform, self.n_fft, self.hop_length)
+        frames, memory[self] = take_frames(waiting, waveform, self.win_length, self.hop_length)
         return self._transform(frames)
 
     def flush(self, memory: Memory) -> torch.Tensor:
         """Return the frames of a stream that reach over its end, ``(..., freq, frames)``."""
         waiting = memory[self]
         samples = waiting.shape[-1]
-        frames = 1 + math.ceil((samples - self.n_fft // 2) / self.hop_length)
-        missing = (frames - 1) * self.hop_length + self.n_fft - samples
+        frames = 1 + math.ceil((samples - self.win_length // 2) / self.hop_length)
+        missing = (frames - 1) * self.hop_length + self.win_length - samples
         return self(waiting.new_zeros(*waiting.shape[:-1], missing), memory)
 
     def _transform(self, padded: torch.Tensor) -> torch.Tensor:
@@ -198,8 +214,8 @@ class STFT(nn.Module):
         if padded.shape[-1] == 0:
             empty = padded.new_empty(*padded.shape[:-1], self.n_fft // 2 + 1, 0)
             return torch.complex(empty, empty)
-        frames = padded.unfold(-1, self.n_fft, self.hop_length)  # (..., frames, n_fft)
-        return torch.fft.rfft(frames * self.window.to(padded)).transpose(-1, -2)
+        frames = padded.unfold(-1, self.win_length, self.hop_length)  # (..., frames, win_length)
+        return torch.fft.rfft(frames * self.window.to(padded), n=self.n_fft).transpose(-1, -2)
 
     def inverse(
         self, spectrogram: torch.Tensor, length: int | None, memory: Memory | None = None
@@ -232,16 +248,17 @@ class STFT(nn.Module):
                     f"{expected[1]}) for length={length}, got {tuple(spectrogram.shape)}"
                 )
         frames = torch.fft.irfft(spectrogram.transpose(-1, -2), n=self.n_fft)
+        frames = frames[..., : self.win_length]
         window = self.window.to(frames)
         sums = self._overlap_add(frames * window)
         envelope = self._overlap_add(window.square().expand(frames.shape[-2:]))
-        start = self.n_fft // 2
+        start = self.win_length // 2
         if memory is None:
             ready = slice(start, start + length)
             return self._divide(sums[..., ready], envelope[..., ready])
         # a frame adds nothing where its window is still zero: those samples wait for it no longer
         faint = min(int(window.ne(0).int().argmax()), start)
-        overlap = max(0, self.n_fft - self.hop_length - faint)
+        overlap = max(0, self.win_length - self.hop_length - faint)
         tails, skip = memory.get((self, "inverse"), ((None, None), start - faint))
         sums, sums_tail = add_tail(sums[..., faint:], tails[0], overlap)
         envelope, envelope_tail = add_tail(envelope[faint:], tails[1], overlap)
@@ -256,17 +273,17 @@ class STFT(nn.Module):
         if envelope.numel() and envelope.min() <= 1e-8 * envelope.max():
             raise InputError(
                 f"hop_length: expected a hop at which the windows cover every sample, got "
-                f"{self.hop_length} with n_fft={self.n_fft}; take a shorter hop"
+                f"{self.hop_length} with frames of {self.win_length}; take a shorter hop"
             )
         return sums / envelope
 
     def _overlap_add(self, frames: torch.Tensor) -> torch.Tensor:
-        """Add up frames (..., frames, n_fft), padding included: (..., samples)."""
-        count = frames.shape[-2]
-        total = (count - 1) * self.hop_length + self.n_fft
-        columns = frames.reshape(-1, count, self.n_fft).transpose(1, 2)  # (items, n_fft, frames)
+        """Add up frames (..., frames, win_length), padding included: (..., samples)."""
+        count, size = frames.shape[-2:]
+        total = (count - 1) * self.hop_length + size
+        columns = frames.reshape(-1, count, size).transpose(1, 2)  # (items, size, frames)
         summed = functional.fold(
-            columns, (1, total), (1, self.n_fft), stride=(1, self.hop_length)
+            columns, (1, total), (1, size), stride=(1, self.hop_length)
         )  # (items, 1, 1, total)
         return summed.reshape(*frames.shape[:-2], total)
 
@@ -499,6 +516,6 @@ def group_delay(spectrogram: torch.Tensor, stft: STFT, sample_rate: float) -> to
         40
     """
     _check_spectrogram(spectrogram, "spectrogram")
-    half = math.pi * 2 * (stft.n_fft // 2) / stft.n_fft  # moves time 0 to the frame's centre
+    half = math.pi * 2 * (stft.win_length // 2) / stft.n_fft  # moves time 0 to the frame's centre
     slope = _wrap(spectrogram.angle().diff(dim=-2) + half)
     return -slope * stft.n_fft / (2 * math.pi * sample_rate)

@@ -83,6 +83,20 @@ def test_a_short_window_is_centred():
     torch.testing.assert_close(stft.inverse(stft(waveform), 333), waveform)
 
 
+@pytest.mark.parametrize("time", [1, 99, 100, 997])
+def test_frames_shorter_than_the_fft_have_zeros_behind(time):
+    """As frequencies and phases of ``rfft(frame, n)``, which are not those of ``torch.stft``."""
+    stft, waveform = STFT(512, 100, win_length=400), noise(2, time)
+    spectrogram = stft(waveform)
+    assert spectrogram.shape == (2, 257, 1 + -(-time // 100))
+    padded = torch.nn.functional.pad(waveform, (200, 300))
+    frames = padded.unfold(-1, 400, 100) * make_window("hann", 400)
+    expected = torch.from_numpy(np.fft.rfft(frames.numpy(), 512)).transpose(-1, -2)
+    torch.testing.assert_close(spectrogram, expected[..., : spectrogram.shape[-1]])
+    torch.testing.assert_close(stft.inverse(spectrogram, time), waveform)
+    assert repr(stft) == "STFT(n_fft=512, hop_length=100, win_length=400)"
+
+
 def test_the_inverse_is_least_squares():
     stft = STFT(32, 12)
     wanted = torch.complex(noise(17, stft.frames(100)), noise(17, stft.frames(100), seed=1))
@@ -114,7 +128,9 @@ def test_a_hop_that_leaves_gaps_is_refused():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [((0, 1), "n_fft"), ((8, 0), "hop_length"), ((8, 9), "hop_length"),
-     ((8, 2, "nonsense"), "window"), ((8, 2, torch.ones(9)), "at most n_fft=8")],
+     ((8, 2, "nonsense"), "window"), ((8, 2, torch.ones(9)), "at most n_fft=8"),
+     ((8, 2, "hann", 9), "win_length: expected an integer from 1 to n_fft=8"),
+     ((8, 5, "hann", 4), "from 1 to the 4 samples of a frame, got 5")],
 )  # fmt: skip
 def test_bad_settings(arguments, message):
     with pytest.raises(InputError, match=message):
@@ -208,10 +224,10 @@ def test_instantaneous_frequency_of_a_tone(frequency):
         instantaneous_frequency(stft(tone)[:, :1], stft, 16000)
 
 
-@pytest.mark.parametrize("n_fft", [256, 255])
+@pytest.mark.parametrize("n_fft, win_length", [(256, 256), (255, 255), (256, 201)])
 @pytest.mark.parametrize("offset", [-70, 0, 33])
-def test_group_delay_of_a_click(n_fft, offset):
-    stft = STFT(n_fft, 64)
+def test_group_delay_of_a_click(n_fft, win_length, offset):
+    stft = STFT(n_fft, 64, win_length=win_length)
     click = torch.zeros(1024, dtype=torch.float64)
     click[512 + offset] = 1
     delay = group_delay(stft(click), stft, 8000)[:, 8] * 8000

@@ -19,7 +19,8 @@ from lib.stft import STFT
 
 def is_causal(name):
     with torch.device("meta"):
-        return SYSTEMS[name].build().is_causal
+        model = SYSTEMS[name].build()
+    return isinstance(model, EncoderMaskerDecoder) and model.is_causal
 
 
 CAUSAL = [name for name in SYSTEMS if is_causal(name)]
@@ -256,6 +257,7 @@ class Transform(EncoderMaskerDecoder):
         *((STFT(16, hop, "rectangular"), 15) for hop in (5, 16)),
         *((STFT(15, hop, "sqrt_hann"), 13) for hop in (4, 7)),
         (STFT(16, 4, torch.ones(10)), 12),
+        (STFT(16, 3, win_length=10), 8),
         (STFT(2, 1), 0),
     ],
 )
