@@ -127,6 +127,35 @@ def test_musdb_reads_whole_songs_and_excerpts_of_remixes(tmp_path):
     assert not torch.equal(drawn[0].mixture, drawn[1].mixture)
 
 
+def test_songs_of_a_folder_have_the_interface_of_the_packs(tmp_path):
+    for place, stem in enumerate(("drums", "bass", "other", "vocals")):
+        put(tmp_path / "train" / "One" / f"{stem}.flac", sound(1.0, 8000, place, 1), 8000)
+    options = {"corpus": "folders", "folder": str(tmp_path), "sample_rate": 8000}
+    (whole,) = data.Songs("train", **options)
+    stored, _ = read(tmp_path / "train" / "One" / "bass.flac")
+    torch.testing.assert_close(whole.sources[1] / whole.meta["gain"], stored)
+    drawn = data.Songs("train", seconds=0.5, items=2, target="vocals", **options)
+    assert drawn[1].sources.shape == (2, 1, 4000)
+    (tmp_path / "train" / "One" / "bass.flac").unlink()
+    with pytest.raises(DataError, match="bass.*: expected an audio file, got nothing there"):
+        data.Songs("train", **options)
+    with pytest.raises(DataError, match="expected folders SONG with drums, .*, got no song"):
+        data.Songs("val", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"corpus": "folders"}, "folder: expected a path with corpus='folders', got None"),
+        ({"folder": "songs"}, "folder: expected None with corpus='pack', got 'songs'"),
+        ({"corpus": "fsdd"}, "corpus: expected one of"),
+    ],
+)
+def test_which_songs(options, message):
+    with pytest.raises(InputError, match=message):
+        data.Songs("train", **options)
+
+
 def test_stem_mp4_is_refused_in_one_line(tmp_path):
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "A Song.stem.mp4").write_bytes(b"1")

@@ -14,7 +14,7 @@ import torch
 
 from lib.audio import resample
 from lib.data.catalogue import SPLITS, choose
-from lib.data.folders import header, read_excerpt, require_folder, sound_files
+from lib.data.folders import FolderSongs, header, read_excerpt, require_folder, sound_files
 from lib.data.items import Item, Mixtures, check_seconds
 from lib.data.songs import Stems
 from lib.errors import DataError, InputError
@@ -277,42 +277,15 @@ class MUSDB18(Stems):
         layout = "train/SONG/vocals.wav and so on, as in MUSDB18-HQ"
         self.folder = require_folder(folder, "musdb18-hq", layout)
         choose(split, SPLITS, "split")
-        self._root = self.folder / ("test" if split == "test" else "train")
-        names = [] if not self._root.is_dir() else sorted(p.name for p in self._root.iterdir())
+        root = self.folder / ("test" if split == "test" else "train")
+        names = [] if not root.is_dir() else sorted(p.name for p in root.iterdir())
         if any(name.endswith(".stem.mp4") for name in names):
             raise DataError(
-                f"{self._root}: expected folders of wav files, got .stem.mp4, which soundfile does "
+                f"{root}: expected folders of wav files, got .stem.mp4, which soundfile does "
                 "not read; take MUSDB18-HQ, or decode them with ffmpeg into SONG/vocals.wav and so "
                 "on"
             )
-        self._found = [n for n in names if (self._root / n).is_dir() and not n.startswith(".")]
         if split != "test":
-            self._found = [n for n in self._found if (n in MUSDB18_VAL) == (split == "val")]
-        if not self._found:
-            raise DataError(
-                f"{self._root}: expected {layout}, got no song of split {split}; to get it: "
-                "python data_scripts/download.py musdb18-hq"
-            )
-        self._rate = options.get("sample_rate", 44100)
+            names = [name for name in names if (name in MUSDB18_VAL) == (split == "val")]
+        self.found = FolderSongs(root, options.get("sample_rate", 44100), names, "musdb18-hq")
         super().__init__(split, **options)
-
-    def _list(self, split: str) -> dict[str, float]:
-        return {
-            name: min(self._header(name, stem).seconds for stem in Stems.source_names)
-            for name in self._found
-        }
-
-    def _header(self, name: str, stem: str):
-        return header(self._root / name / f"{stem}.wav", self._rate)
-
-    def _excerpt(self, name: str, stem: str, position: float) -> torch.Tensor:
-        found = self._header(name, stem)
-        start, frames = round(self.start * found.sample_rate), found.frames
-        if self.seconds is not None:
-            frames = math.ceil(self.seconds * found.sample_rate)
-            start += int(position * max(0, found.frames - start - frames))
-        excerpt = read_excerpt(self._root / name / f"{stem}.wav", found, start, frames)
-        excerpt = resample(excerpt, found.sample_rate, self.sample_rate)
-        if self.seconds is not None:
-            excerpt = excerpt[:, : round(self.seconds * self.sample_rate)]
-        return excerpt

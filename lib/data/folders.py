@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 
 from lib.audio import AudioInfo, info, resample
 from lib.data.catalogue import SPLITS, choose
+from lib.data.signals import STEMS
 from lib.errors import DataError, InputError, require_package
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
@@ -317,3 +319,66 @@ class FSDDSpeech(FolderSpeech):
             files.setdefault(path.stem.split("_")[1], []).append(path)
         chosen = speaker_split(list(files), self.split, name=str(self.folder))
         return {speaker: files[speaker] for speaker in chosen}
+
+
+class FolderSongs:
+    """Songs as folders of stems: ``SONG/drums.wav`` and so on.
+
+    Excerpts are read from their place in the file.
+
+    Args:
+        root: in it, a folder for each song.
+        sample_rate: Hz; files of a higher rate are resampled.
+        names: which of the folders; None for all.
+        corpus: its name for ``data_scripts/download.py``, or ``""``.
+
+    Raises:
+        DataError: if there is no song, or a file is missing or damaged.
+
+    Example:
+        >>> FolderSongs(Path("/nowhere"), 8000)
+        Traceback (most recent call last):
+        ...
+        lib.errors.DataError: /nowhere: expected folders SONG with drums, bass, other, vocals, got
+        no song
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        sample_rate: int,
+        names: Sequence[str] | None = None,
+        corpus: str = "",
+    ):
+        there = _folders(root) if root.is_dir() else []
+        self._root, self.sample_rate = root, sample_rate
+        songs = [name for name in there if names is None or name in names]
+        if not songs:
+            how = f"; to get it: python data_scripts/download.py {corpus}" if corpus else ""
+            raise DataError(
+                f"{root}: expected folders SONG with {', '.join(STEMS)}, got no song{how}"
+            )
+        self.seconds = {
+            name: min(header(self._path(name, stem), sample_rate).seconds for stem in STEMS)
+            for name in songs
+        }
+
+    def _path(self, name: str, stem: str) -> Path:
+        """The file of a stem, whatever its suffix."""
+        stems = self._root / name
+        found = (stems / f"{stem}{suffix}" for suffix in SUFFIXES)
+        return next((path for path in found if path.is_file()), stems / f"{stem}{SUFFIXES[0]}")
+
+    def excerpt(
+        self, name: str, stem: str, start: float, seconds: float | None, position: float
+    ) -> torch.Tensor:
+        """``seconds`` of a stem at ``position`` from ``start`` to its last place, (C, time)."""
+        path = self._path(name, stem)
+        found = header(path, self.sample_rate)
+        first, frames = round(start * found.sample_rate), found.frames
+        if seconds is not None:
+            frames = math.ceil(seconds * found.sample_rate)
+            first += int(position * max(0, found.frames - first - frames))
+        excerpt = read_excerpt(path, found, first, frames)
+        excerpt = resample(excerpt, found.sample_rate, self.sample_rate)
+        return excerpt if seconds is None else excerpt[:, : round(seconds * self.sample_rate)]

@@ -7,19 +7,50 @@ from typing import Any
 import torch
 
 from lib.data.catalogue import SPLITS, choose, clips, load
+from lib.data.folders import FolderSongs, require_folder
 from lib.data.items import Item, Mixtures, check_range, check_seconds
 from lib.data.signals import STEMS, stretch
-from lib.errors import InputError
+from lib.errors import InputError, check_rate
+
+
+class PackSongs:
+    """The songs of a split of the pack.
+
+    Args:
+        split: ``train``, ``val`` or ``test``.
+        sample_rate: Hz.
+
+    Example:
+        >>> list(PackSongs("test", 8000).seconds)
+        ['glass_mountain', 'night_ferry']
+    """
+
+    def __init__(self, split: str, sample_rate: int):
+        table = clips("song", split)
+        self._clips = {(row.song, row.stem): row.clip for row in table.itertuples()}
+        self.seconds = table.groupby("song", sort=False)["duration_s"].min().to_dict()
+        self.sample_rate = sample_rate
+
+    def excerpt(
+        self, name: str, stem: str, start: float, seconds: float | None, position: float
+    ) -> torch.Tensor:
+        """``seconds`` of a stem ``(2, time)`` at ``position`` from ``start`` to its last place."""
+        waveform = load(self._clips[name, stem], self.sample_rate)[0]
+        waveform = waveform[:, round(start * self.sample_rate) :]
+        if seconds is None:
+            return waveform
+        return stretch(waveform, round(seconds * self.sample_rate), position, f"{name}, {stem}")
 
 
 class Stems(Mixtures):
     """Songs of four stems: whole, or excerpts drawn and remixed to train on; the base of the sets.
 
-    A set lists its songs in ``_list`` and reads in ``_excerpt``. The arguments are those of
-    :class:`Songs`.
+    A set says in ``found`` where its songs come from before it starts this class, whose arguments
+    are those of :class:`Songs`.
     """
 
     source_names = STEMS
+    found: PackSongs | FolderSongs
 
     def __init__(
         self,
@@ -36,8 +67,7 @@ class Stems(Mixtures):
         swap: bool = False,
         flip: bool = False,
     ):
-        self._seconds = self._list(choose(split, SPLITS, "split"))
-        self._songs = list(self._seconds)
+        self._songs = list(self.found.seconds)
         super().__init__(split, len(self._songs) if items is None else items, seed, sample_rate)
         self.seconds, self.start = check_seconds(seconds, self.sample_rate), start
         self.drawn = items is not None
@@ -45,7 +75,7 @@ class Stems(Mixtures):
             raise InputError("remix: expected a number of items beside it, got items=None")
         if self.drawn and seconds is None:
             raise InputError("seconds: expected the length of the excerpts to draw, got None")
-        shortest = min(self._seconds.values())
+        shortest = min(self.found.seconds.values())
         if start < 0 or start + (seconds or 1 / sample_rate) > shortest:
             raise InputError(
                 f"start and seconds: expected a stretch within the {shortest:.2f} s of "
@@ -57,14 +87,6 @@ class Stems(Mixtures):
             self.source_names = (choose(target, STEMS, "target"), rest)
         self.mono, self.remix, self.swap, self.flip = mono, remix, swap, flip
         self.gain_range_db = check_range(gain_range_db, "gain_range_db")
-
-    def _list(self, split: str) -> dict[str, float]:
-        """The songs of a split and their seconds."""
-        raise NotImplementedError
-
-    def _excerpt(self, name: str, stem: str, position: float) -> torch.Tensor:
-        """``seconds`` of a stem ``(2, time)`` at ``position`` from ``start`` to its last place."""
-        raise NotImplementedError
 
     def __getitem__(self, index: int) -> Item:
         """Song or excerpt number ``index``."""
@@ -81,7 +103,9 @@ class Stems(Mixtures):
         swaps, flips = self._draw(index, 2).random(4) < 0.5, self._draw(index, 3).random(4) < 0.5
         stems = []
         for place, stem in enumerate(STEMS):
-            waveform = self._excerpt(names[place], stem, positions[place])
+            waveform = self.found.excerpt(
+                names[place], stem, self.start, self.seconds, positions[place]
+            )
             if self.swap and swaps[place]:
                 waveform = waveform.flip(0)
             gain = gains[place] * (-1.0 if self.flip and flips[place] else 1.0)
@@ -106,6 +130,9 @@ class Songs(Stems):
 
     Args:
         split: ``train`` (8 songs), ``val`` (2) or ``test`` (2).
+        corpus: ``pack``; or ``folders``: ``SPLIT/SONG/STEM`` as sound files in a folder, such as
+            ``data_scripts/make_songs.py`` makes.
+        folder: of that corpus.
         seconds: length of the excerpt; the whole song if None.
         start: seconds to skip.
         items: how many excerpts to draw, each of a random song at a random place after ``start``;
@@ -121,6 +148,7 @@ class Songs(Stems):
 
     Raises:
         InputError: for an unknown split or target, bad numbers, or a stretch that a song lacks.
+        DataError: if a folder or file is missing or damaged.
 
     Source: Uhlich et al. 2017, Improving music source separation based on deep neural networks
         through data augmentation and network blending (gains, swaps, remixes).
@@ -133,15 +161,24 @@ class Songs(Stems):
         (('vocals', 'accompaniment'), torch.Size([2, 1, 16000]))
     """
 
-    def _list(self, split: str) -> dict[str, float]:
-        table = clips("song", split)
-        self._clips = {(row.song, row.stem): row.clip for row in table.itertuples()}
-        return table.groupby("song", sort=False)["duration_s"].min().to_dict()
-
-    def _excerpt(self, name: str, stem: str, position: float) -> torch.Tensor:
-        waveform = load(self._clips[name, stem], self.sample_rate)[0]
-        waveform = waveform[:, round(self.start * self.sample_rate) :]
-        if self.seconds is None:
-            return waveform
-        length = round(self.seconds * self.sample_rate)
-        return stretch(waveform, length, position, f"{name}, {stem}")
+    def __init__(
+        self,
+        split: str = "test",
+        seconds: float | None = None,
+        *,
+        corpus: str = "pack",
+        folder: str | None = None,
+        sample_rate: int = 44100,
+        **options: Any,
+    ):
+        choose(split, SPLITS, "split")
+        if choose(corpus, ("pack", "folders"), "corpus") == "pack":
+            if folder is not None:
+                raise InputError(f"folder: expected None with corpus='pack', got {folder!r}")
+            self.found = PackSongs(split, check_rate(sample_rate))
+        else:
+            if folder is None:
+                raise InputError("folder: expected a path with corpus='folders', got None")
+            root = require_folder(folder, "", f"{split}/SONG/vocals.flac and so on") / split
+            self.found = FolderSongs(root, check_rate(sample_rate))
+        super().__init__(split, seconds, sample_rate=sample_rate, **options)
