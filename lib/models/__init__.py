@@ -21,6 +21,7 @@ from lib.models.sepformer import SepFormer
 from lib.models.sudo_rm_rf import SuDoRMRF
 from lib.models.tasnet import TasNet
 from lib.models.upit import UPIT
+from lib.models.wave_unet import WaveUNet
 
 __all__ = [
     "CDAE",
@@ -41,6 +42,7 @@ __all__ = [
     "SuDoRMRF",
     "TasNet",
     "TimeDomainSeparator",
+    "WaveUNet",
     "card",
     "shipped",
 ]
