@@ -42,6 +42,7 @@ from lib.models import (
     SuDoRMRF,
     TasNet,
     TimeDomainSeparator,
+    UNet,
     WaveUNet,
     card,
     shipped,
@@ -65,6 +66,9 @@ SYSTEMS = {
     "DeepKaraoke": System(DeepKaraoke.tiny, {"{}": 1_260_811_500}),
     "DeepRNN": System(DeepRNN.tiny, {"{}": 5_569_026, '{"context": 1}': 4_543_026}),
     "OpenUnmix": System(OpenUnmix.tiny, {"{}": 8_893_348}),
+    "UNet": System(UNet.tiny, {"{}": 9_823_313, '{"outputs": 2}': 9_824_114}),
+    "UNet-2-outputs": System(lambda: UNet.tiny(outputs=2, skips=False), {}),
+    "UNet-direct": System(lambda: UNet.tiny(direct=True), {}),
     "UPIT": System(UPIT.tiny, {"{}": 46_387_970, '{"causal": true}': 65_655_554}),
     "UPIT-causal": System(lambda: UPIT(hop_length=64, layers=1, hidden=16, causal=True), {}),
     "OpenUnmix-causal": System(

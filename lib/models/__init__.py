@@ -20,6 +20,7 @@ from lib.models.open_unmix import OpenUnmix
 from lib.models.sepformer import SepFormer
 from lib.models.sudo_rm_rf import SuDoRMRF
 from lib.models.tasnet import TasNet
+from lib.models.unet import UNet
 from lib.models.upit import UPIT
 from lib.models.wave_unet import WaveUNet
 
@@ -42,6 +43,7 @@ __all__ = [
     "SuDoRMRF",
     "TasNet",
     "TimeDomainSeparator",
+    "UNet",
     "WaveUNet",
     "card",
     "shipped",
