@@ -1,6 +1,7 @@
 """Make a larger training set of speech: many voices, all of the pack's three training persons.
 
     python data_scripts/make_voices.py            90 voices, four hours, in build/voices
+    python data_scripts/make_voices.py --rate 16000 --out build/voices-16k
 
 A maintainer's tool. The pack has twelve training speakers, whose forty minutes a network with a
 learned encoder knows by heart after an hour. Here each voice has its own pitch, formants, breath
@@ -33,7 +34,6 @@ from scipy.signal import resample_poly
 
 ROOT = Path(__file__).resolve().parent.parent
 SEED = 20_000
-RATE = 8000  # of the files: what the recipes for speakers train at
 PITCH_HZ = {"rms": 102.0, "slt": 169.0, "kal16": 89.0}  # medians of the recorded voices
 SEX = {"rms": "M", "slt": "F", "kal16": "M"}
 RANGE_HZ = {"M": (80.0, 160.0), "F": (155.0, 265.0)}
@@ -59,8 +59,8 @@ def make_voice(number: int) -> Speaker:
     )
 
 
-def make_folder(folder: Path, number: int, texts: list[str]) -> str:
-    """Speak the texts with one voice, one file each; its name."""
+def make_folder(folder: Path, rate: int, number: int, texts: list[str]) -> str:
+    """Speak the texts with one voice, one file each, at a rate in Hz; its name."""
     speaker = make_voice(number)
     name = f"{speaker.sex.lower()}{number:03d}_{speaker.voice}"
     place = folder / "train" / name
@@ -68,8 +68,8 @@ def make_folder(folder: Path, number: int, texts: list[str]) -> str:
     for index, utterance in enumerate(speak(speaker.voice, texts)):
         seed = [SEED, number, index]
         waveform = revoice(utterance.waveform, utterance.sample_rate, speaker, seed)
-        waveform = resample_poly(finish(waveform, [*seed, 1]), 1, SAMPLE_RATE // RATE)
-        soundfile.write(place / f"{index:03d}.flac", waveform, RATE)
+        waveform = resample_poly(finish(waveform, [*seed, 1]), 1, SAMPLE_RATE // rate)
+        soundfile.write(place / f"{index:03d}.flac", waveform, rate)
     return name
 
 
@@ -79,6 +79,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "build/voices", help="folder to make")
     parser.add_argument("--voices", type=int, default=90)
     parser.add_argument("--sentences", type=int, default=40, help="of each voice")
+    parser.add_argument(
+        "--rate", type=int, default=8000, choices=(8000, SAMPLE_RATE), help="of the files, in Hz"
+    )
     parser.add_argument("--workers", type=int, default=1, help="processes")
     options = parser.parse_args(arguments)
     if options.out.exists():
@@ -91,10 +94,11 @@ def main(arguments: list[str] | None = None) -> int:
     fresh = options.out.with_name(options.out.name + ".making")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
+    make = partial(make_folder, fresh, options.rate)
     portions = [texts[n * each : (n + 1) * each] for n in range(options.voices)]
     try:
         with ProcessPoolExecutor(options.workers) as pool:
-            for name in pool.map(partial(make_folder, fresh), range(options.voices), portions):
+            for name in pool.map(make, range(options.voices), portions):
                 print(f"  {name}", flush=True)
         fresh.rename(options.out)
     finally:
