@@ -266,3 +266,35 @@ def test_bit_identical_in_another_process():
     ]
     assert len(runs[0].strip()) == 64
     assert runs[0] == runs[1]
+
+
+@pytest.mark.parametrize("place", ["random", "speech"])
+def test_chunks_are_parts_of_their_clips(place):
+    whole = data.NoisyClips("val", items=6, seconds=8.0)
+    chunks = data.NoisyClips("val", items=6, seconds=8.0, chunk=1.0, place=place)
+    for clip, chunk in zip(whole, chunks, strict=True):
+        start = round(chunk.meta["start"] * 8000)
+        part = clip.sources[..., start : start + 8000] / clip.meta["gain"]
+        torch.testing.assert_close(chunk.sources / chunk.meta["gain"], part)
+        if place == "speech":
+            mean = clip.sources[0].square().mean() / clip.meta["gain"] ** 2
+            assert part[0].square().mean() >= 0.49 * mean
+
+
+def test_clips_have_the_snr_pauses_and_one_speaker():
+    item = data.NoisyClips("test", items=3, snr_db=-8.0)[2]
+    voice, noise = item.sources.double()
+    assert voice.shape == (1, 80_000)
+    assert 10 * torch.log10(voice.square().sum() / noise.square().sum()) == pytest.approx(
+        -8, abs=0.01
+    )
+    powers = voice[0].unfold(0, 800, 800).square().mean(1)
+    assert 0.05 < (powers < 1e-4 * powers.mean()).double().mean() < 0.6
+
+
+def test_a_chunk_in_a_place_without_speech_exists_only_at_random():
+    def quietest(place):
+        chunks = data.NoisyClips("val", items=40, chunk=0.5, place=place)
+        return min(float(chunk.sources[0].square().mean()) for chunk in chunks)
+
+    assert quietest("random") < 1e-7 < 1e-5 < quietest("speech")

@@ -666,7 +666,37 @@ def test_a_model_with_other_sources_is_refused(pair):
         )
 
 
-@pytest.mark.parametrize("name", sorted(set(losses.OBJECTIVES) - {"waveform"}))
+@pytest.mark.parametrize("name", sorted(set(losses.OBJECTIVES) - {"voice_and_noise", "waveform"}))
 def test_a_model_that_lacks_what_an_objective_compares_is_refused(pair, name):
     with pytest.raises(InputError, match="^objective: SimpleNamespace has no .*; take another"):
         make_objective(name)(SimpleNamespace(encoder=STFT(64, 16)), *pair)
+
+
+def test_voice_and_noise_is_the_weighted_sum_of_its_terms(pair):
+    mixture, sources = pair
+    model = Toy(ideal(pair, "irm"))
+    estimates = model(mixture)
+    voice, noise = losses.si_snr_loss(estimates, sources)[..., 0].unbind(1)
+    left = losses.mixture_consistency_penalty(estimates, mixture)
+    found = make_objective("voice_and_noise", noise_weight=0.5, consistency=3.0)(model, *pair)
+    torch.testing.assert_close(found, voice + 0.5 * noise + 3.0 * left)
+    alone = make_objective("voice_and_noise", noise_weight=0.0, consistency=0.0)(model, *pair)
+    torch.testing.assert_close(alone, voice)
+
+
+def test_the_gate_leaves_out_a_silent_voice_and_the_level_is_held_by_the_sum(pair):
+    mixture, sources = pair
+    faint = torch.stack([1e-4 * sources[:, 0], mixture - 1e-4 * sources[:, 0]], 1)
+    objective = make_objective("voice_and_noise", noise_weight=0.0, consistency=0.0)
+    assert objective(lambda mixture: sources, mixture, faint).tolist() == [0.0, 0.0]
+    louder = make_objective("voice_and_noise")
+    exact, loud = louder(lambda _: sources, *pair), louder(lambda _: 1.5 * sources, *pair)
+    torch.testing.assert_close(loud - exact, torch.full((2,), 10 * 0.25))
+
+
+def test_voice_and_noise_asks_for_two_sources(pair):
+    mixture, sources = pair
+    with pytest.raises(InputError, match="expected two, voice and noise"):
+        make_objective("voice_and_noise")(lambda _: sources, mixture, sources[:, :1])
+    with pytest.raises(InputError, match="noise_weight: expected 0 or more, got -1"):
+        make_objective("voice_and_noise", noise_weight=-1.0)

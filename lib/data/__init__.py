@@ -10,6 +10,7 @@ from lib.data.catalogue import card, clips, load, manifest, pack_folder, verify
 from lib.data.corpora import MUSDB18, WHAM, LibriMix, VoiceBankDemand
 from lib.data.items import Item
 from lib.data.mixtures import NoisySpeech, Speakers, ThreeSpeakers, TwoSpeakers
+from lib.data.noisy_clips import NoisyClips
 from lib.data.signals import Song, noise, noise_kinds, room, song, speech
 from lib.data.songs import Songs
 
@@ -18,6 +19,7 @@ DATASETS = {
     "two_speakers": TwoSpeakers,
     "three_speakers": ThreeSpeakers,
     "noisy_speech": NoisySpeech,
+    "noisy_clips": NoisyClips,
     "songs": Songs,
     "librimix": LibriMix,
     "wham": WHAM,
@@ -30,6 +32,7 @@ __all__ = [
     "Item",
     "LibriMix",
     "MUSDB18",
+    "NoisyClips",
     "NoisySpeech",
     "Song",
     "Songs",

@@ -243,14 +243,15 @@ class FolderSpeech:
     def draw(self, draw: np.random.Generator, count: int) -> list[tuple[str, dict[str, Any]]]:
         """``count`` different speakers and a file of each: ``(speaker, row)``."""
         places = draw.choice(len(self.speakers), size=count, replace=False)
-        drawn = []
-        for place in places:
-            files = self.files(self.speakers[place])
-            path = files[int(draw.integers(len(files)))]
-            clip = path.relative_to(self.folder).as_posix()
-            row = {"clip": clip, "text": "", "sex": "", "person": self.speakers[place]}
-            drawn.append((self.speakers[place], row))
-        return drawn
+        names = [self.speakers[place] for place in places]
+        return [(name, self.draw_of(name, draw)) for name in names]
+
+    def draw_of(self, speaker: str, draw: np.random.Generator) -> dict[str, Any]:
+        """A file of a speaker: its row."""
+        files = self.files(speaker)
+        path = files[int(draw.integers(len(files)))]
+        clip = path.relative_to(self.folder).as_posix()
+        return {"clip": clip, "text": "", "sex": "", "person": speaker}
 
     def load(
         self, row: dict[str, Any], sample_rate: int, position: float, seconds: float | None

@@ -44,8 +44,12 @@ class PackSpeech:
         """``count`` different speakers and an utterance of each: ``(speaker, row)``."""
         places = draw.choice(len(self.speakers), size=count, replace=False)
         names = [self.speakers[place] for place in places]
-        rows = [self.by_speaker[name] for name in names]
-        return [(n, r[int(draw.integers(len(r)))]) for n, r in zip(names, rows, strict=True)]
+        return [(name, self.draw_of(name, draw)) for name in names]
+
+    def draw_of(self, speaker: str, draw: np.random.Generator) -> dict[str, Any]:
+        """An utterance of a speaker: its row."""
+        rows = self.by_speaker[speaker]
+        return rows[int(draw.integers(len(rows)))]
 
     def load(
         self, row: dict[str, Any], sample_rate: int, position: float, seconds: float | None

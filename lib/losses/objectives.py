@@ -19,6 +19,7 @@ from torch import nn
 from lib import masks
 from lib.errors import InputError
 from lib.losses.clustering import active_points, deep_clustering_loss, dominant_source
+from lib.losses.consistency import mixture_consistency_penalty
 from lib.losses.pit import pairwise, pit
 from lib.losses.spectrogram import (
     DISTANCES,
@@ -309,12 +310,59 @@ class Chimera:
         return self.embedding_weight * clustering + (1 - self.embedding_weight) * inference
 
 
+@dataclasses.dataclass
+class VoiceAndNoise:
+    """A voice, the noise around it, and their sum: three terms, two of them weighted.
+
+    The loss is ``L(v) + noise_weight L(n) + consistency P``: L is the negative SI-SNR of the first
+    and of the second source, P the share of the mixture that the estimates leave over or add
+    (:func:`lib.losses.mixture_consistency_penalty`). SI-SNR leaves the level of an estimate free;
+    P does not. A source that is silent has no ratio: the gate leaves its term out.
+
+    Args:
+        noise_weight: of the second term; 0 trains on the voice alone.
+        consistency: of the third.
+        gate_db: mean power, in dB re 1, below which a source counts as silent.
+
+    Example:
+        >>> mixture = torch.randn(3, 1, 100, generator=torch.Generator().manual_seed(0))
+        >>> silence = torch.stack([mixture, 0 * mixture], 1)
+        >>> VoiceAndNoise()(lambda mixture: silence, mixture, silence)
+        tensor([-80., -80., -80.])
+    """
+
+    noise_weight: float = 0.25
+    consistency: float = 10.0
+    gate_db: float = -60.0
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        for name in ("noise_weight", "consistency"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name}: expected 0 or more, got {getattr(self, name)}")
+
+    def __call__(
+        self, model: nn.Module, mixture: torch.Tensor, sources: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the loss ``(batch,)`` of mixture (B, C, T) and sources (B, 2, C, T)."""
+        estimates = model(mixture)  # (B, 2, C, T)
+        if sources.shape[1] != 2 or estimates.shape != sources.shape:
+            raise InputError(
+                f"sources: expected two, voice and noise, in the shape of the estimates "
+                f"{tuple(estimates.shape)}, got {tuple(sources.shape)}"
+            )
+        losses = si_snr_loss(estimates, sources, silence_db=self.gate_db).mean(-1)  # (B, 2)
+        penalty = mixture_consistency_penalty(estimates, mixture)
+        return losses[:, 0] + self.noise_weight * losses[:, 1] + self.consistency * penalty
+
+
 OBJECTIVES: dict[str, type] = {
     "attractor": Attractor,
     "chimera": Chimera,
     "deep_clustering": DeepClustering,
     "mask": Mask,
     "spectrogram": Spectrogram,
+    "voice_and_noise": VoiceAndNoise,
     "waveform": Waveform,
 }
 
