@@ -30,6 +30,7 @@ from lib.models import (
     Chimera,
     ConvTasNet,
     DANet,
+    DCUNet,
     DeepClustering,
     DeepKaraoke,
     DeepRNN,
@@ -132,6 +133,23 @@ SYSTEMS = {
     "WaveUNet-learned": System(
         lambda: WaveUNet(
             ["one", "two", "three"], 1, 4, 4, 7, 3, upsampling="learned", activation="linear"
+    "DCUNet": System(
+        DCUNet.tiny,
+        {
+            "{}": 7_662_304,
+            '{"variant": "10"}': 1_421_890,
+            '{"variant": "16"}': 2_375_490,
+            '{"variant": "20"}': 3_527_850,
+            '{"variant": "10", "arithmetic": "real"}': 2_841_730,
+        },
+        mono=False,
+    ),
+    "DCUNet-whitening": System(
+        lambda: DCUNet("16", [2, 2, 3, 3] + [4] * 4, n_fft=64, hop_length=16, norm="whitening"),
+        {},
+        mono=False,
+    ),
+    "DCUNet-real": System(lambda: DCUNet.tiny(arithmetic="real"), {}, mono=False),
         ),
         {},
     ),
@@ -641,7 +659,7 @@ def test_a_module_names_its_paper_its_symbols_and_its_deviations(name):
     text = module_text(name)
     head, _, deviations = text.partition("\nDeviations:\n")
     assert re.search(
-        r"(ICASSP|Interspeech|MLSP|ISMIR|TASLP|GlobalSIP|LVA/ICA|JOSS)[\s\S]*20\d\d", head
+        r"(ICASSP|Interspeech|MLSP|ISMIR|TASLP|GlobalSIP|LVA/ICA|JOSS|ICLR)[\s\S]*20\d\d", head
     )
     assert deviations.count("    - ") >= 2
     ruler, title, rows = re.search(r"^(=[= ]+)\n(.*)\n\1\n([\s\S]*?)\n\1$", head, re.M).groups()

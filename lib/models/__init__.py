@@ -11,6 +11,7 @@ from lib.models.checkpoint import card, shipped
 from lib.models.chimera import Chimera
 from lib.models.conv_tasnet import ConvTasNet
 from lib.models.danet import DANet
+from lib.models.dcunet import DCUNet
 from lib.models.deep_clustering import DeepClustering
 from lib.models.deep_karaoke import DeepKaraoke
 from lib.models.deep_rnn import DeepRNN
@@ -30,6 +31,7 @@ __all__ = [
     "ConvTasNet",
     "DANet",
     "DPRNN",
+    "DCUNet",
     "DPTNet",
     "UPIT",
     "DeepClustering",

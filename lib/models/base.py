@@ -208,9 +208,11 @@ class SpectrogramSeparator(EncoderMaskerDecoder):
             spectrogram: of the mixture, complex ``(batch, channels, freq, frames)``.
 
         Returns:
-            ``(batch, sources, channels, freq, frames)``; below zero where a mask is.
+            ``(batch, sources, channels, freq, frames)``; below zero where a real mask is.
         """
-        return self.masker(spectrogram) * spectrogram.abs()[:, None]
+        masks = self.masker(spectrogram)
+        masks = masks.abs() if masks.is_complex() else masks
+        return masks * spectrogram.abs()[:, None]
 
 
 class TimeDomainSeparator(EncoderMaskerDecoder):
