@@ -694,6 +694,18 @@ def test_the_gate_leaves_out_a_silent_voice_and_the_level_is_held_by_the_sum(pai
     torch.testing.assert_close(loud - exact, torch.full((2,), 10 * 0.25))
 
 
+def test_a_margin_is_not_compared(pair):
+    mixture, sources = pair
+    wrong_ends = sources.clone()
+    wrong_ends[..., :50] = wrong_ends[..., -50:] = 7.0
+    found = make_objective("voice_and_noise", margin=50)(lambda _: wrong_ends, *pair)
+    inner = (mixture[..., 50:-50], sources[..., 50:-50])
+    expected = make_objective("voice_and_noise")(lambda _: inner[1], *inner)
+    torch.testing.assert_close(found, expected)
+    with pytest.raises(InputError, match="margin: expected less than half of the 400 samples"):
+        make_objective("voice_and_noise", margin=200)(lambda _: sources, *pair)
+
+
 def test_voice_and_noise_asks_for_two_sources(pair):
     mixture, sources = pair
     with pytest.raises(InputError, match="expected two, voice and noise"):

@@ -323,6 +323,8 @@ class VoiceAndNoise:
         noise_weight: of the second term; 0 trains on the voice alone.
         consistency: of the third.
         gate_db: mean power, in dB re 1, below which a source counts as silent.
+        margin: samples at both ends that are input only. A network that looks around finds zeros
+            beyond the ends; with a margin as wide as it looks, what is compared has full context.
 
     Example:
         >>> mixture = torch.randn(3, 1, 100, generator=torch.Generator().manual_seed(0))
@@ -334,10 +336,11 @@ class VoiceAndNoise:
     noise_weight: float = 0.25
     consistency: float = 10.0
     gate_db: float = -60.0
+    margin: int = 0
 
     def __post_init__(self) -> None:
         """Check the options."""
-        for name in ("noise_weight", "consistency"):
+        for name in ("noise_weight", "consistency", "margin"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name}: expected 0 or more, got {getattr(self, name)}")
 
@@ -351,6 +354,14 @@ class VoiceAndNoise:
                 f"sources: expected two, voice and noise, in the shape of the estimates "
                 f"{tuple(estimates.shape)}, got {tuple(sources.shape)}"
             )
+        inner = slice(self.margin, mixture.shape[-1] - self.margin)
+        if inner.stop <= inner.start:
+            raise InputError(
+                f"margin: expected less than half of the {mixture.shape[-1]} samples, "
+                f"got {self.margin}"
+            )
+        mixture, sources = mixture[..., inner], sources[..., inner]
+        estimates = estimates[..., inner]
         losses = si_snr_loss(estimates, sources, silence_db=self.gate_db).mean(-1)  # (B, 2)
         penalty = mixture_consistency_penalty(estimates, mixture)
         return losses[:, 0] + self.noise_weight * losses[:, 1] + self.consistency * penalty
