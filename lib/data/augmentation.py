@@ -16,6 +16,7 @@ from scipy.signal import resample_poly
 from lib.data.catalogue import choose, clips, load
 from lib.data.items import check_range
 from lib.data.signals import noise_kinds, room, stretch
+from lib.data.voice import RANGES, VoiceChanges
 from lib.errors import InputError
 from lib.mixing import convolutive_mix, level_db
 
@@ -150,6 +151,12 @@ class Augmentation:
         speed_range: each utterance is played at a speed drawn from (low, high), say 0.95 to 1.05.
         equaliser_db: each utterance is coloured by a random smooth equaliser: six gains drawn from
             a normal distribution of this standard deviation.
+        pitch_semitones: the pitch of each utterance rises by semitones drawn from (low, high), say
+            -2 to 2.
+        stretch_range: each utterance lasts so many times as long, drawn from (low, high), at its
+            pitch.
+        envelope_range: the formants of each utterance move up by a factor drawn from (low, high),
+            at its pitch.
         max_offset: seconds; each speaker starts up to so much later than the first to speak, but
             at most half of the item (or of the shorter utterance) later. Speakers then overlap
             partially.
@@ -175,6 +182,7 @@ class Augmentation:
     OPTIONS = (
         "speed_range",
         "equaliser_db",
+        *RANGES,
         "max_offset",
         "reverb",
         "noise_snr_db",
@@ -197,7 +205,9 @@ class Augmentation:
         self.equaliser_db = options.get("equaliser_db", 0.0)
         if not (isinstance(self.equaliser_db, numbers.Real) and 0 <= self.equaliser_db <= 20):
             raise InputError(f"equaliser_db: expected 0 to 20 dB, got {self.equaliser_db!r}")
-        self.fastest = self.speed_range[1] if self.speed_range else 1.0
+        self.changes = VoiceChanges(sample_rate, **options)
+        fastest = self.speed_range[1] if self.speed_range else 1.0
+        self.shortens = fastest / self.changes.shortest  # by so much, at most
         self.max_offset = options.get("max_offset", 0.0)
         if not (isinstance(self.max_offset, numbers.Real) and 0 <= self.max_offset < np.inf):
             raise InputError(f"max_offset: expected seconds, 0 or more, got {self.max_offset!r}")
@@ -217,12 +227,12 @@ class Augmentation:
     def voices(
         self, utterances: list[torch.Tensor], draw, meta: dict[str, Any]
     ) -> list[torch.Tensor]:
-        """Speed, colour and room.
+        """Speed, duration, pitch, formants, colour and room.
 
         Args:
             utterances: each ``(1, time)``.
             draw: from the number of a stream to its generator.
-            meta: gets ``speeds`` and ``room``.
+            meta: gets ``speeds``, ``changes`` and ``room``.
 
         Returns:
             each ``(1, time)``; or ``(2, time)``, what is heard and its dry part.
@@ -232,6 +242,10 @@ class Augmentation:
             meta["speeds"] = [round(float(speed), 2) for speed in speeds]
             pairs = zip(utterances, meta["speeds"], strict=True)
             utterances = [change_speed(*pair) for pair in pairs]
+        if self.changes.ranges:
+            meta["changes"] = self.changes.draw(draw, len(utterances))
+            pairs = zip(utterances, meta["changes"], strict=True)
+            utterances = [self.changes.apply(*pair) for pair in pairs]
         if self.equaliser_db:
             gains = draw(self.EQUALISER).normal(0, self.equaliser_db, (len(utterances), 6))
             pairs = zip(utterances, torch.from_numpy(gains), strict=True)

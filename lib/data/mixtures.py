@@ -17,8 +17,12 @@ from lib.data.catalogue import choose, clips, load
 from lib.data.folders import FolderSpeech, FSDDSpeech, LibriSpeechSpeech
 from lib.data.items import Item, Mixtures, check_range, check_seconds, fit
 from lib.data.signals import stretch
+from lib.data.voice import RANGES
 from lib.errors import DataError, InputError
 from lib.mixing import mix_at_snr
+
+# what may be changed where noise is a source: the voice, and the level of the whole
+OF_ONE_VOICE = ("speed_range", "equaliser_db", *RANGES, "reverb", "gain_range_db")
 
 
 class PackSpeech:
@@ -114,9 +118,7 @@ class Speakers(Mixtures):
         corpus: whose speech: ``pack``, or with a ``folder``: ``librispeech``, ``fsdd`` or
             ``folders`` (one per speaker).
         folder: of that corpus.
-        augment: options of :class:`~lib.data.augmentation.Augmentation`, all off by default:
-            ``speed_range``, ``max_offset``, ``reverb``, ``noise_snr_db``, ``noise_kinds``,
-            ``gain_range_db``.
+        augment: options of :class:`~lib.data.augmentation.Augmentation`, all off by default.
 
     Items have one channel and one source per speaker; ``meta`` holds ``speakers``, ``sexes``,
     ``clips``, ``texts``, ``snr_db`` (a list for more than two) and ``gain``, and what the options
@@ -159,7 +161,7 @@ class Speakers(Mixtures):
                 f"reverb: expected at most two speakers, as the pack's rooms have, got {self.count}"
             )
         self._utterances = speech_of(split, corpus, folder, self.count)
-        self._longest = None if seconds is None else seconds * self.augmentation.fastest
+        self._longest = None if seconds is None else seconds * self.augmentation.shortens
 
     def __getitem__(self, index: int) -> Item:
         """Mixture number ``index``."""
@@ -243,8 +245,9 @@ class NoisySpeech(Mixtures):
             utterance's.
         corpus: whose speech, as for :class:`Speakers`; the noise is the pack's.
         folder: of that corpus.
-        augment: ``speed_range``, ``equaliser_db``, ``reverb`` (of the speech, not of the noise)
-            and ``gain_range_db`` of :class:`~lib.data.augmentation.Augmentation`, all off by
+        augment: ``speed_range``, ``equaliser_db``, ``pitch_semitones``, ``stretch_range``,
+            ``envelope_range``, ``reverb`` (all of the speech, not of the noise) and
+            ``gain_range_db`` of :class:`~lib.data.augmentation.Augmentation`, all off by
             default.
 
     Items have one channel and two sources, speech and noise; ``meta`` holds ``speaker``, ``sex``,
@@ -285,10 +288,10 @@ class NoisySpeech(Mixtures):
                 f"seconds: expected at most the noise's {self._noises.seconds} s, got {seconds}"
             )
         for name in augment:
-            choose(name, ("speed_range", "equaliser_db", "reverb", "gain_range_db"), "option")
+            choose(name, OF_ONE_VOICE, "option")
         self.augmentation = Augmentation(split, self.sample_rate, **augment)
         self._utterances = speech_of(split, corpus, folder, 1)
-        self._longest = None if seconds is None else seconds * self.augmentation.fastest
+        self._longest = None if seconds is None else seconds * self.augmentation.shortens
 
     def __getitem__(self, index: int) -> Item:
         """Mixture number ``index``."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
+from torch.nn import functional
 
 from lib.data.catalogue import SPLITS, choose, clips, load
 from lib.data.folders import FolderSongs, require_folder
 from lib.data.items import Item, Mixtures, check_range, check_seconds
 from lib.data.signals import STEMS, stretch
+from lib.data.voice import VoiceChanges
 from lib.errors import InputError, check_rate
 
 
@@ -66,6 +69,9 @@ class Stems(Mixtures):
         gain_range_db: float | tuple[float, float] = 0.0,
         swap: bool = False,
         flip: bool = False,
+        pitch_semitones: float | tuple[float, float] | None = None,
+        stretch_range: float | tuple[float, float] | None = None,
+        envelope_range: float | tuple[float, float] | None = None,
     ):
         self._songs = list(self.found.seconds)
         super().__init__(split, len(self._songs) if items is None else items, seed, sample_rate)
@@ -75,11 +81,19 @@ class Stems(Mixtures):
             raise InputError("remix: expected a number of items beside it, got items=None")
         if self.drawn and seconds is None:
             raise InputError("seconds: expected the length of the excerpts to draw, got None")
+        self.changes = VoiceChanges(
+            sample_rate,
+            pitch_semitones=pitch_semitones,
+            stretch_range=stretch_range,
+            envelope_range=envelope_range,
+        )
         shortest = min(self.found.seconds.values())
-        if start < 0 or start + (seconds or 1 / sample_rate) > shortest:
+        needed = (seconds or 1 / sample_rate) / self.changes.shortest
+        if start < 0 or start + needed > shortest:
             raise InputError(
                 f"start and seconds: expected a stretch within the {shortest:.2f} s of "
                 f"the shortest song, got start {start} and seconds {seconds}"
+                + (f", for which {needed:.2f} s are read" if stretch_range else "")
             )
         self.target = target
         if target is not None:
@@ -98,14 +112,16 @@ class Stems(Mixtures):
             positions = [float(position) for position in draw.random(4)]
             if not self.remix:
                 names, positions = names[:1] * 4, positions[:1] * 4
+        (drawn,) = self.changes.draw(partial(self._draw, index))
+        seconds = self.seconds
+        if seconds is not None:
+            seconds = seconds / drawn.get("stretch", 1.0)  # to be read
         # a stream per option
         gains = 10 ** (self._draw(index, 1).uniform(*self.gain_range_db, 4) / 20)
         swaps, flips = self._draw(index, 2).random(4) < 0.5, self._draw(index, 3).random(4) < 0.5
         stems = []
         for place, stem in enumerate(STEMS):
-            waveform = self.found.excerpt(
-                names[place], stem, self.start, self.seconds, positions[place]
-            )
+            waveform = self.found.excerpt(names[place], stem, self.start, seconds, positions[place])
             if self.swap and swaps[place]:
                 waveform = waveform.flip(0)
             gain = gains[place] * (-1.0 if self.flip and flips[place] else 1.0)
@@ -114,14 +130,26 @@ class Stems(Mixtures):
         sources = torch.stack([stem[:, :length] for stem in stems])
         if self.mono:
             sources = sources.mean(1, keepdim=True)
+        if "envelope" in drawn:
+            only = {"envelope": drawn["envelope"]}
+            vocals = STEMS.index("vocals")
+            sources[vocals] = self.changes.apply(sources[vocals], only)
         if self.target is not None:
             chosen = torch.tensor([stem == self.target for stem in STEMS])
             sources = torch.stack([sources[chosen].sum(0), sources[~chosen].sum(0)])
+        # behind the sums, as it takes a while
+        of_all = {name: value for name, value in drawn.items() if name != "envelope"}
+        sources = self.changes.apply(sources, of_all)
+        if self.seconds is not None and of_all:
+            missing = round(self.seconds * self.sample_rate) - sources.shape[-1]
+            sources = functional.pad(sources, (0, missing))  # or cut, below zero
         meta: dict[str, Any] = {"song": names[0]}
         if self.drawn:
             meta["position"] = positions[0]
         if self.remix:
             meta = {"songs": dict(zip(STEMS, names, strict=True))}
+        if drawn:
+            meta["changes"] = drawn
         return self._item(sources, index, meta)
 
 
@@ -145,13 +173,18 @@ class Songs(Stems):
         gain_range_db: each stem gets a gain drawn from (low, high).
         swap: left and right of each stem are exchanged, or not, at random.
         flip: the sign of each stem is changed, or not, at random.
+        pitch_semitones: the pitch of all stems rises by semitones drawn from (low, high).
+        stretch_range: all stems last so many times as long, drawn from (low, high).
+        envelope_range: the formants of the vocals move up by a factor drawn from (low, high).
 
     Raises:
         InputError: for an unknown split or target, bad numbers, or a stretch that a song lacks.
         DataError: if a folder or file is missing or damaged.
 
     Source: Uhlich et al. 2017, Improving music source separation based on deep neural networks
-        through data augmentation and network blending (gains, swaps, remixes).
+        through data augmentation and network blending (gains, swaps, remixes); Cohen-Hadria et al.
+        2019, Improving singing voice separation using deep U-Net and Wave-U-Net with data
+        augmentation (pitch, stretch, envelope).
 
     Example:
         >>> Songs("test", seconds=1.0)[0].sources.shape
