@@ -40,6 +40,7 @@ from lib.models import (
     Separator,
     SepFormer,
     SpectrogramSeparator,
+    Spleeter,
     SuDoRMRF,
     TasNet,
     TimeDomainSeparator,
@@ -70,6 +71,12 @@ SYSTEMS = {
     "UNet": System(UNet.tiny, {"{}": 9_823_313, '{"outputs": 2}': 9_824_114}),
     "UNet-2-outputs": System(lambda: UNet.tiny(outputs=2, skips=False), {}),
     "UNet-direct": System(lambda: UNet.tiny(direct=True), {}),
+    "Spleeter": System(
+        Spleeter.tiny, {f'{{"stems": {stems}}}': stems * 9_822_725 for stems in (2, 4, 5)}
+    ),
+    "Spleeter-5-stems": System(
+        lambda: Spleeter([*"abcde"], 1, 256, 64, 2000, "average", 2, 3, sample_rate=8000), {}
+    ),
     "UPIT": System(UPIT.tiny, {"{}": 46_387_970, '{"causal": true}': 65_655_554}),
     "UPIT-causal": System(lambda: UPIT(hop_length=64, layers=1, hidden=16, causal=True), {}),
     "OpenUnmix-causal": System(
@@ -133,6 +140,9 @@ SYSTEMS = {
     "WaveUNet-learned": System(
         lambda: WaveUNet(
             ["one", "two", "three"], 1, 4, 4, 7, 3, upsampling="learned", activation="linear"
+        ),
+        {},
+    ),
     "DCUNet": System(
         DCUNet.tiny,
         {
@@ -150,9 +160,6 @@ SYSTEMS = {
         mono=False,
     ),
     "DCUNet-real": System(lambda: DCUNet.tiny(arithmetic="real"), {}, mono=False),
-        ),
-        {},
-    ),
 }
 every_system = pytest.mark.parametrize("name", SYSTEMS)
 

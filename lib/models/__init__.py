@@ -19,6 +19,7 @@ from lib.models.dprnn import DPRNN
 from lib.models.dptnet import DPTNet
 from lib.models.open_unmix import OpenUnmix
 from lib.models.sepformer import SepFormer
+from lib.models.spleeter import Spleeter
 from lib.models.sudo_rm_rf import SuDoRMRF
 from lib.models.tasnet import TasNet
 from lib.models.unet import UNet
@@ -42,6 +43,7 @@ __all__ = [
     "SepFormer",
     "Separator",
     "SpectrogramSeparator",
+    "Spleeter",
     "SuDoRMRF",
     "TasNet",
     "TimeDomainSeparator",

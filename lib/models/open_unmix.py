@@ -43,6 +43,7 @@ from lib.errors import InputError
 from lib.framing import Memory
 from lib.models.base import SpectrogramSeparator
 from lib.nn.recurrent import read
+from lib.nn.spectral import channel_magnitudes
 from lib.stft import STFT
 
 ACTIVATIONS = {"relu": torch.relu, "sigmoid": torch.sigmoid}
@@ -160,16 +161,7 @@ class TargetNetworks(nn.Module):
 
     def magnitudes(self, spectrogram: torch.Tensor) -> torch.Tensor:
         """Give (B, C, F, K) the channels that the networks see."""
-        wanted = next(iter(self.targets.values())).channels
-        magnitudes = spectrogram.abs().float()
-        if wanted == 1:
-            # the root has no slope at 0
-            return magnitudes.square().mean(1, keepdim=True).clamp_min(1e-20).sqrt()
-        if spectrogram.shape[1] not in (1, wanted):
-            raise InputError(
-                f"mixture: expected 1 or {wanted} channels, got {spectrogram.shape[1]}"
-            )
-        return magnitudes.expand(-1, wanted, -1, -1)
+        return channel_magnitudes(spectrogram, next(iter(self.targets.values())).channels)
 
 
 class OpenUnmix(SpectrogramSeparator):

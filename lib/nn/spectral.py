@@ -7,9 +7,39 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
+from lib.errors import InputError
+
+__all__ = ["SpectralFeatures", "channel_magnitudes"]
+
 # the spectrum's power below this share of the mixture's mean counts as silence (-60 dB)
 _FLOOR = 1e-6
 _SMALLEST_SCALE = 1e-3
+
+
+def channel_magnitudes(spectrogram: torch.Tensor, channels: int) -> torch.Tensor:
+    """Return magnitudes for a network that sees a number of channels.
+
+    Args:
+        spectrogram: complex ``(batch, channels, freq, frames)``.
+        channels: that the network sees: with 1 the mean power of all, else a mono mixture on each.
+
+    Returns:
+        ``(batch, channels of the network, freq, frames)``.
+
+    Raises:
+        InputError: if the mixture has neither one channel nor as many as the network.
+
+    Example:
+        >>> channel_magnitudes(torch.tensor([3 + 4j, 5j]).view(1, 2, 1, 1), channels=1)
+        tensor([[[[5.]]]])
+    """
+    magnitudes = spectrogram.abs()
+    if channels == 1:
+        # the root has no slope at 0
+        return magnitudes.square().mean(1, keepdim=True).clamp_min(1e-20).sqrt()
+    if spectrogram.shape[1] not in (1, channels):
+        raise InputError(f"mixture: expected 1 or {channels} channels, got {spectrogram.shape[1]}")
+    return magnitudes.expand(-1, channels, -1, -1)
 
 
 class SpectralFeatures(nn.Module):
