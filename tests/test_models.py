@@ -28,6 +28,7 @@ from lib.models import (
     DPRNN,
     UPIT,
     Chimera,
+    ConditionedUNet,
     ConvTasNet,
     DANet,
     DCUNet,
@@ -76,6 +77,12 @@ SYSTEMS = {
     ),
     "Spleeter-5-stems": System(
         lambda: Spleeter([*"abcde"], 1, 256, 64, 2000, "average", 2, 3, sample_rate=8000), {}
+    ),
+    "ConditionedUNet": System(
+        ConditionedUNet.tiny, {"{}": 9_844_845, '{"each": true}': 12_159_873}
+    ),
+    "ConditionedUNet-each": System(
+        lambda: ConditionedUNet([*"abcd"], 256, 64, 4, 4, each=True, hidden=[8, 16], log=True), {}
     ),
     "UPIT": System(UPIT.tiny, {"{}": 46_387_970, '{"causal": true}': 65_655_554}),
     "UPIT-causal": System(lambda: UPIT(hop_length=64, layers=1, hidden=16, causal=True), {}),

@@ -9,6 +9,7 @@ from lib.models.base import (
 from lib.models.cdae import CDAE
 from lib.models.checkpoint import card, shipped
 from lib.models.chimera import Chimera
+from lib.models.conditioned_unet import ConditionedUNet
 from lib.models.conv_tasnet import ConvTasNet
 from lib.models.danet import DANet
 from lib.models.dcunet import DCUNet
@@ -29,6 +30,7 @@ from lib.models.wave_unet import WaveUNet
 __all__ = [
     "CDAE",
     "Chimera",
+    "ConditionedUNet",
     "ConvTasNet",
     "DANet",
     "DPRNN",
