@@ -30,6 +30,7 @@ from lib.models import (
     Chimera,
     ConditionedUNet,
     ConvTasNet,
+    D3Net,
     DANet,
     DCUNet,
     DeepClustering,
@@ -140,6 +141,7 @@ SYSTEMS = {
         ),
         {},
     ),
+    "D3Net": System(D3Net.tiny, {"{}": 2_966_509}),
     "WaveUNet": System(WaveUNet.tiny, {"{}": 10_263_028, '{"variant": "M4"}': 10_263_390}),
     "WaveUNet-same": System(
         lambda: WaveUNet(filters=4, depth=4, padding="same", activation="linear"), {}
@@ -673,7 +675,8 @@ def test_a_module_names_its_paper_its_symbols_and_its_deviations(name):
     text = module_text(name)
     head, _, deviations = text.partition("\nDeviations:\n")
     assert re.search(
-        r"(ICASSP|Interspeech|MLSP|ISMIR|TASLP|GlobalSIP|LVA/ICA|JOSS|ICLR)[\s\S]*20\d\d", head
+        r"(ICASSP|Interspeech|MLSP|ISMIR|TASLP|GlobalSIP|WASPAA|LVA/ICA|JOSS|ICLR)[\s\S]*20\d\d",
+        head,
     )
     assert deviations.count("    - ") >= 2
     ruler, title, rows = re.search(r"^(=[= ]+)\n(.*)\n\1\n([\s\S]*?)\n\1$", head, re.M).groups()

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 import lib  # noqa: F401 - lets torchaudio load
 from lib.errors import InputError
-from lib.models import DCUNet
+from lib.models import DCCRN, DCUNet
 from lib.models.dcunet import FILTERS, LAYERS
 from lib.nn.complex import (
     ComplexBatchNorm,
@@ -262,6 +262,8 @@ def to_asteroid(target, source):
     axis = int(isinstance(source, ComplexConvTranspose2d))
     for name, weights in source.named_parameters():
         first, second = weights.data.chunk(2, axis if name == "weight" else 0)
+        if name == "bias" and target.re_module.bias is None:
+            continue
         if name == "bias" and not isinstance(source, PartsBatchNorm):
             # real part b_r - b_i, imaginary part b_r + b_i
             first, second = (first + second) / 2, (second - first) / 2
@@ -319,3 +321,155 @@ def test_same_as_stored_answers_of_asteroids_dcunet(variant):
     torch.testing.assert_close(
         stored_masks(answer), stored(GOLDEN, f"DCUNet-{variant}"), atol=2e-6, rtol=0
     )
+
+
+# DCCRN
+
+
+def network(variant="CL", norm="parts", dtype=torch.float64):
+    """The published network with weights by rule, in which levels are kept."""
+    config = DCCRN.paper(variant).config | {"residual": None, "norm": norm}
+    masker = by_rule(DCCRN(**config).masker.to(dtype))
+    masker.up[-1].convolution.weight.data *= 0.2
+    return masker
+
+
+def authors(ours, variant, norm):
+    """The authors' network (huyanxin/DeepComplexCRN; its folder on the path), with our weights."""
+    module = pytest.importorskip("dc_crn")
+    kernels = {"CL": [32, 64, 128, 256, 256, 256], "E": [32, 64, 128, 128, 256, 256]}
+    theirs = module.DCCRN(
+        rnn_units=256,
+        use_clstm=variant == "CL",
+        use_cbn=norm == "whitening",
+        kernel_num=kernels[variant],
+        win_type="hann",
+    ).to(ours.up[-1].convolution.weight.dtype)
+
+    def convolution(target, source):
+        axis = int(isinstance(source, ComplexConvTranspose2d))
+        a, b = source.weight.data.chunk(2, axis)
+        re, im = source.bias.data.chunk(2)
+        for layer, weight, bias in (
+            (target.real_conv, a, (re + im) / 2),
+            (target.imag_conv, b, (im - re) / 2),
+        ):
+            layer.weight.data, layer.bias.data = weight.clone(), bias.clone()
+
+    def finish(target, norm_, activation):
+        if norm == "whitening":
+            for name, value in zip(("Wrr", "Wii", "Wri"), norm_.weight.data, strict=True):
+                getattr(target[1], name).data = value.clone()
+            for name, value in zip(("Br", "Bi"), norm_.bias.data, strict=True):
+                getattr(target[1], name).data = value.clone()
+            for name, value in zip(("RVrr", "RVii", "RVri"), norm_.covariance, strict=True):
+                getattr(target[1], name).data = value.clone()
+        else:
+            target[1].load_state_dict(norm_.state_dict())
+        target[2].load_state_dict(activation.state_dict())
+
+    for target, source in zip(theirs.encoder, ours.down, strict=True):
+        convolution(target[0], source.convolution)
+        finish(target, source.norm, source.activation)
+    for target, source in zip(theirs.decoder, ours.up, strict=True):
+        convolution(target[0], source.convolution)
+        if len(target) > 1:
+            finish(target, *source.finish)
+    recurrence = ours.recurrence
+    if variant == "CL":
+        for target, source in zip(theirs.enhance, recurrence.layers, strict=True):
+            target.real_lstm.load_state_dict(source.real.state_dict())
+            target.imag_lstm.load_state_dict(source.imaginary.state_dict())
+        theirs.enhance[-1].r_trans.load_state_dict(recurrence.outputs[0].state_dict())
+        theirs.enhance[-1].i_trans.load_state_dict(recurrence.outputs[1].state_dict())
+    else:
+        theirs.enhance.load_state_dict(recurrence.layers[0].state_dict())
+        theirs.tranform.load_state_dict(recurrence.outputs[0].state_dict())
+    counted = [sum(weights.numel() for weights in one.parameters()) for one in (theirs, ours)]
+    assert counted[0] == counted[1]
+    return theirs.eval()
+
+
+def estimate_of_authors(theirs, spectrogram):
+    """Their spectrogram of the speech, for ours of the mixture (1, F, K)."""
+    theirs.stft = nn.Identity()
+    theirs.istft = nn.ReLU()  # whose answer is not asked for
+    estimate, _ = theirs(as_pairs(spectrogram))
+    return as_complex(estimate)
+
+
+AUTHORS = [("CL", "parts"), ("E", "parts"), ("CL", "whitening")]
+every_network = pytest.mark.parametrize("variant, norm", AUTHORS)
+
+
+@every_network
+@torch.no_grad()
+def test_stored_answers_are_the_authors_dccrn(variant, norm):
+    spectrogram = 10 * complex_noise(1, 257, 20)  # they add 1e-8 to its power
+    answer = estimate_of_authors(authors(network(variant, norm), variant, norm), spectrogram)
+    torch.testing.assert_close(
+        stored_masks(answer), stored(GOLDEN, f"DCCRN-{variant}-{norm}"), atol=1e-6, rtol=0
+    )
+
+
+@every_network
+@torch.no_grad()
+def test_same_as_stored_answers_of_the_authors_dccrn(variant, norm):
+    spectrogram = 10 * complex_noise(1, 257, 20)
+    masks = network(variant, norm)(spectrogram[:, None])
+    torch.testing.assert_close(
+        stored_masks(masks * spectrogram),
+        stored(GOLDEN, f"DCCRN-{variant}-{norm}"),
+        atol=1e-6,
+        rtol=0,
+    )
+
+
+def asteroid_dccrn(ours, monkeypatch):
+    """Asteroid's network, with what it has of our weights."""
+    recurrent = pytest.importorskip("asteroid.masknn.recurrent")
+    build = recurrent.DCCRMaskNetRNN
+    # it hands PyTorch a number of NumPy's, which an LSTM refuses
+    monkeypatch.setattr(recurrent, "DCCRMaskNetRNN", lambda size: build(int(size)))
+    theirs = recurrent.DCCRMaskNet.default_architecture("DCCRN-CL", n_freqs=256).double()
+
+    def finish(target, norm, activation):
+        to_asteroid(target.norm, norm)
+        for part in (target.activation.re_module, target.activation.im_module):
+            part.load_state_dict(activation.state_dict())
+
+    for target, source in zip(theirs.encoders[:-1], ours.down, strict=True):
+        to_asteroid(target.conv, source.convolution)
+        finish(target, source.norm, source.activation)
+    for target, source in zip(theirs.decoders[1:], ours.up[:-1], strict=True):
+        to_asteroid(target.deconv, source.convolution)
+        finish(target, *source.finish)
+    to_asteroid(theirs.output_layer[0], ours.up[-1].convolution)
+    recurrence = theirs.encoders[-1]
+    for target, source in zip(recurrence.rnn.rnns, ours.recurrence.layers, strict=True):
+        target.re_module.rnn.load_state_dict(source.real.state_dict())
+        target.im_module.rnn.load_state_dict(source.imaginary.state_dict())
+    first, second = ours.recurrence.outputs
+    real, imaginary = recurrence.linear.re_module, recurrence.linear.im_module
+    real.weight.data, imaginary.weight.data = first.weight.data, torch.zeros_like(first.weight)
+    real.bias.data = (first.bias.data + second.bias.data) / 2
+    imaginary.bias.data = (second.bias.data - first.bias.data) / 2
+    return theirs.eval()
+
+
+@torch.no_grad()
+def test_same_as_asteroids_dccrn_where_they_agree(monkeypatch):
+    """Behind the first six frames, if the LSTM forgets and one matrix serves both parts."""
+    ours = network()
+    for layer in ours.recurrence.layers:
+        for lstm in (layer.real, layer.imaginary):
+            lstm.weight_hh_l0.zero_()
+            lstm.bias_ih_l0.chunk(4)[1].fill_(-1e4)  # the gate that forgets
+    first, second = ours.recurrence.outputs
+    second.weight.copy_(first.weight)
+    for block in [*ours.down, *ours.up[:-1]]:
+        block.convolution.bias.zero_()  # Asteroid has none before a normalisation
+    theirs = asteroid_dccrn(ours, monkeypatch)
+    spectrogram = complex_noise(1, 257, 20)
+    error = (ours(spectrogram[:, None])[0, :, 0, 1:] - theirs(spectrogram[:, 1:])[0]).abs()
+    assert error[..., 6:].max() < 1e-5 < error[..., :6].max()

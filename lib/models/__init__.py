@@ -11,6 +11,7 @@ from lib.models.checkpoint import card, shipped
 from lib.models.chimera import Chimera
 from lib.models.conditioned_unet import ConditionedUNet
 from lib.models.conv_tasnet import ConvTasNet
+from lib.models.d3net import D3Net
 from lib.models.danet import DANet
 from lib.models.dcunet import DCUNet
 from lib.models.deep_clustering import DeepClustering
@@ -32,6 +33,7 @@ __all__ = [
     "Chimera",
     "ConditionedUNet",
     "ConvTasNet",
+    "D3Net",
     "DANet",
     "DPRNN",
     "DCUNet",
