@@ -25,6 +25,7 @@ from lib.masks import OracleMask
 from lib.metrics import si_sdr
 from lib.models import (
     CDAE,
+    DCCRN,
     DPRNN,
     UPIT,
     Chimera,
@@ -141,16 +142,13 @@ SYSTEMS = {
         ),
         {},
     ),
-    "D3Net": System(D3Net.tiny, {"{}": 2_966_509}),
-    "WaveUNet": System(WaveUNet.tiny, {"{}": 10_263_028, '{"variant": "M4"}': 10_263_390}),
-    "WaveUNet-same": System(
-        lambda: WaveUNet(filters=4, depth=4, padding="same", activation="linear"), {}
-    ),
-    "WaveUNet-learned": System(
-        lambda: WaveUNet(
-            ["one", "two", "three"], 1, 4, 4, 7, 3, upsampling="learned", activation="linear"
+    "DCCRN": System(DCCRN.tiny, {"{}": 3_671_053, '{"variant": "E"}': 3_981_581}, mono=False),
+    "DCCRN-whitening": System(
+        lambda: DCCRN(
+            [2, 3, 4], 6, 2, "real", n_fft=60, win_length=48, hop_length=12, norm="whitening"
         ),
         {},
+        mono=False,
     ),
     "DCUNet": System(
         DCUNet.tiny,
@@ -169,6 +167,17 @@ SYSTEMS = {
         mono=False,
     ),
     "DCUNet-real": System(lambda: DCUNet.tiny(arithmetic="real"), {}, mono=False),
+    "D3Net": System(D3Net.tiny, {"{}": 2_966_509}),
+    "WaveUNet": System(WaveUNet.tiny, {"{}": 10_263_028, '{"variant": "M4"}': 10_263_390}),
+    "WaveUNet-same": System(
+        lambda: WaveUNet(filters=4, depth=4, padding="same", activation="linear"), {}
+    ),
+    "WaveUNet-learned": System(
+        lambda: WaveUNet(
+            ["one", "two", "three"], 1, 4, 4, 7, 3, upsampling="learned", activation="linear"
+        ),
+        {},
+    ),
 }
 every_system = pytest.mark.parametrize("name", SYSTEMS)
 
@@ -384,7 +393,7 @@ def test_the_receptive_field_is_as_declared(name):
 
 
 CAUSAL = ["DeepRNN", "OpenUnmix-causal", "UPIT-causal", "ConvTasNet-causal"]
-CAUSAL += ["TasNet-2018-a-causal", "TasNet-2018-b-causal", "DPRNN-causal"]
+CAUSAL += ["TasNet-2018-a-causal", "TasNet-2018-b-causal", "DPRNN-causal", "DCCRN"]
 
 
 @pytest.mark.parametrize("name", CAUSAL)

@@ -13,6 +13,7 @@ from lib.models.conditioned_unet import ConditionedUNet
 from lib.models.conv_tasnet import ConvTasNet
 from lib.models.d3net import D3Net
 from lib.models.danet import DANet
+from lib.models.dccrn import DCCRN
 from lib.models.dcunet import DCUNet
 from lib.models.deep_clustering import DeepClustering
 from lib.models.deep_karaoke import DeepKaraoke
@@ -35,8 +36,9 @@ __all__ = [
     "ConvTasNet",
     "D3Net",
     "DANet",
-    "DPRNN",
+    "DCCRN",
     "DCUNet",
+    "DPRNN",
     "DPTNet",
     "UPIT",
     "DeepClustering",
