@@ -14,7 +14,11 @@ from torch import nn
 from torch.nn import functional
 
 import lib  # noqa: F401 - lets torchaudio load
+from lib.data import TwoSpeakers
 from lib.errors import InputError
+from lib.losses import make_objective
+from lib.masks import OracleMask
+from lib.metrics import si_sdr
 from lib.models import DCCRN, DCUNet
 from lib.models.dcunet import FILTERS, LAYERS
 from lib.nn.complex import (
@@ -29,6 +33,7 @@ from lib.nn.complex import (
     bound_mask,
     cat_complex,
 )
+from lib.separate import Streamer
 
 GOLDEN = Path(__file__).parent / "golden" / "complex_peers.json"
 
@@ -324,6 +329,99 @@ def test_same_as_stored_answers_of_asteroids_dcunet(variant):
 
 
 # DCCRN
+
+
+def test_the_published_look_ahead_lacks_the_frame():
+    """Six frames of hop, and the rest of the last of them, but for a first sample of zero."""
+    torch.manual_seed(0)
+    model = DCCRN([2] * 6, 4).double().eval()
+    assert DCCRN.paper().lookahead == model.lookahead == 6 * 100 + 400 - 2
+    mixture = noise(1, 1, 2400, dtype=torch.float64)
+    with torch.no_grad():
+        before, reach = model(mixture), []
+        for place in (1199, 1200, 1201):  # frames begin at multiples of 100
+            changed = mixture.clone()
+            changed[..., place] += 1.0
+            different = (model(changed) != before)[0, 0, 0].nonzero()
+            reach.append(place - int(different.min()))
+    assert max(reach) == model.lookahead and min(reach) < model.lookahead
+
+
+def test_frames_are_padded_behind():
+    model, time = DCCRN([2, 2], 4), 777
+    assert model.encoder(noise(1, 1, time)).shape == (1, 1, 257, 9)
+    assert model.masker.missing == 0 and DCCRN([2] * 3, 4, n_fft=500).masker.missing == 6
+    for n_fft, win_length in ((500, 400), (34, 20)):
+        odd = DCCRN([2] * 3, 4, n_fft=n_fft, win_length=win_length, hop_length=10).eval()
+        assert odd(noise(1, 2, time)).shape == (1, 2, 2, time)
+
+
+def test_the_lowest_frequency_is_left_to_the_residual():
+    masks = DCCRN.tiny().eval().masker(complex_noise(1, 1, 257, 5, dtype=torch.float32))
+    assert not masks[:, 0, :, 0].any()
+
+
+def test_channels_stream_with_masks_of_their_own():
+    model, mixture = DCCRN.tiny().eval(), noise(2, 3000)
+    streamer = Streamer(model, channels=2)
+    pieces = [streamer.push(piece) for piece in mixture.split(700, -1)]
+    with torch.no_grad():
+        expected = model(mixture[None])[0]
+    estimates = torch.cat([*pieces, streamer.flush()], -1)
+    torch.testing.assert_close(estimates, expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("sample_rate, win_length, n_fft", [(16000, 400, 512), (8000, 200, 256)])
+def test_the_smaller_presets_of_dccrn_deviate_as_listed(sample_rate, win_length, n_fft):
+    with torch.device("meta"):
+        paper, small, tiny = DCCRN.paper(), DCCRN.small(sample_rate), DCCRN.tiny(sample_rate)
+    for preset in (small, tiny):
+        assert preset.encoder.win_length == win_length == 2 * preset.encoder.hop_length
+        assert preset.encoder.n_fft == n_fft
+        assert len(preset.config["filters"]) < len(paper.config["filters"])
+    if sample_rate == 16000:
+        assert 5e5 < sum(weights.numel() for weights in small.parameters()) < 1.5e6
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"recurrent": "gru"}, "recurrent: expected one of complex, real, got 'gru'"),
+        ({"bound": "clip"}, "bound: expected tanh, sigmoid or None, got 'clip'"),
+        ({"norm": "group"}, "norm: expected one of parts, whitening, got 'group'"),
+        ({"filters": []}, "filters: expected positive numbers"),
+        ({"filters": [4, 0]}, "filters: expected positive numbers"),
+        ({"hidden": 5}, "hidden: expected an even number, got 5"),
+        ({"kernel_size": 4}, "kernel_size: expected an odd number, got 4"),
+        ({"targets": ["noise"]}, "targets: expected a list of different names"),
+        ({"win_length": 600}, "win_length: expected an integer from 1 to n_fft=512, got 600"),
+    ],
+)
+def test_bad_arguments_of_dccrn(arguments, message):
+    with pytest.raises(InputError, match=message):
+        DCCRN(**arguments)
+    with pytest.raises(InputError, match="variant: expected one of CL, E, got 'C'"):
+        DCCRN.paper("C")
+
+
+@pytest.mark.parametrize("build", [DCUNet.tiny, DCCRN.tiny])
+def test_learns_the_phase_of_one_mixture(build):
+    """More than the ideal ratio mask reaches, which keeps the mixture's phase."""
+    torch.manual_seed(0)
+    model = build(8000).train()
+    item = TwoSpeakers("train", items=4, seed=5, seconds=0.8)[1]
+    mixture, sources = item.mixture[None], item.sources[None]
+    objective = make_objective("waveform", loss="snr")
+    optimiser = torch.optim.Adam(model.parameters(), 1e-2)
+    for _ in range(60):
+        optimiser.zero_grad()
+        objective(model, mixture, sources).mean().backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimiser.step()
+    with torch.no_grad():
+        reached = si_sdr(model(mixture)[0], item.sources).mean()
+    ideal = OracleMask("irm", model.encoder)(mixture, sources)[0]
+    assert reached > si_sdr(ideal, item.sources).mean()
 
 
 def network(variant="CL", norm="parts", dtype=torch.float64):

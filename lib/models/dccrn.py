@@ -28,10 +28,10 @@ Deviations:
     - The look-ahead is 998 samples, 62.4 ms: six layers wait for a frame each, and the last of
       these frames has to end. The paper's 37.5 ms are six times the hop, without the frame. In
       single precision some of the 998 cannot be seen, as the window is faint at its ends.
-    - Both layers behind the complex LSTM are real, one for each part, as in the authors' code;
-      Asteroid has a complex one. Asteroid's frames are not padded on the way down either, nor cut
-      on the way back: away from the ends of the signal it computes the same, six frames later, but
-      its LSTM begins with another frame.
+    - The layers behind the complex LSTM are real, one for each part, as in the authors' code;
+      Asteroid has a complex one, and no biases in front of a normalisation. Asteroid has no zeros
+      before the first frame either: its LSTM begins with our seventh. Where neither matters, both
+      compute the same.
     - The authors' code adds 1e-8 to the power of the mixture before it is masked, clips the output
       to the range from -1 to 1, and has a frame more at each end of the signal.
     - The noise is what the speech leaves of the mixture; the paper estimates speech alone.
