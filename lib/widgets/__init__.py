@@ -15,6 +15,7 @@ __all__ = [
     "attention_lens",
     "basis_gallery",
     "dataset_atlas",
+    "deconvolution_matrix",
     "denoise_by_hand",
     "dilation_explorer",
     "embedding_sphere",
