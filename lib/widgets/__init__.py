@@ -14,6 +14,7 @@ from types import ModuleType
 __all__ = [
     "attention_lens",
     "basis_gallery",
+    "complex_mask_plane",
     "dataset_atlas",
     "deconvolution_matrix",
     "denoise_by_hand",
