@@ -15,6 +15,7 @@ __all__ = [
     "attention_lens",
     "basis_gallery",
     "complex_mask_plane",
+    "context_ruler",
     "dataset_atlas",
     "deconvolution_matrix",
     "denoise_by_hand",
