@@ -183,8 +183,8 @@ class TasNet(TimeDomainSeparator):
             "2018-b",
             filters=256,
             kernel_size=64,
-            layers=2,
-            hidden=128,
+            layers=3,
+            hidden=192,
             causal=causal,
             activation="relu",
         )
