@@ -285,7 +285,7 @@
     // -------------------------------------------------------------- dragging M
 
     /** Masks per half width of the plane. */
-    get span() { return Math.max(1.6, 1.15 * this.bound); }
+    get span() { return Math.max(2.1, 1.15 * this.bound); }
 
     /** The angle by which the plane is turned: that of X, unless everything is divided by X. */
     get turn() {
@@ -461,12 +461,14 @@
       const share = Math.min(1, 94 / Math.max(Math.abs(x), Math.abs(y), 1e-9));
       const [tx, ty] = [x * share, y * share];
       const [ux, uy] = length > 0 ? [x / length, y / length] : [1, 0];
+      const side = { x: -1, s: 0, m: 1 }[name]; // X and M X may lie on each other, their labels not
       const head = `${tx},${ty} ${tx - 7 * ux + 3.2 * uy},${ty - 7 * uy - 3.2 * ux} `
         + `${tx - 7 * ux - 3.2 * uy},${ty - 7 * uy + 3.2 * ux}`;
       const nodes = [svg("line", { class: `arrow ${name}`, x1: 0, y1: 0, x2: tx, y2: ty }),
         length * share > 7 ? svg("polygon", { class: name, points: head }) : "",
-        svg("text", { x: clamp(tx + 6 * ux - 4, -97, 78), y: clamp(ty + 9 * uy + (uy > 0 ? 6 : -1), -91, 97) },
-          share < 1 ? `${label} \u2192` : label)];
+        svg("text", { x: clamp(tx + 6 * ux - 4 - 9 * side * uy, -97, 78),
+          y: clamp(ty + 9 * uy + (uy > 0 ? 6 : -1) + 9 * side * ux, -91, 97) },
+        share < 1 ? `${label} \u2192` : label)];
       if (handle) nodes.push(svg("circle", { class: name, cx: tx, cy: ty, r: 4.4, "fill-opacity": 0.35 }));
       return nodes.filter(Boolean);
     }
