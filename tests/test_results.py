@@ -156,7 +156,10 @@ def test_a_finished_training_becomes_a_checkpoint_with_the_scores_of_what_is_sto
 
 def test_an_unknown_benchmark_is_one_line_and_exit_code_2(capsys):
     assert _script().main(["no_such"]) == 2
-    assert "expected one of noisy_speech, two_speakers, got 'no_such'" in capsys.readouterr().err
+    assert (
+        "expected one of noisy_speech, two_speakers, three_speakers, got 'no_such'"
+        in capsys.readouterr().err
+    )
     with pytest.raises(InputError, match="expected one of noisy_speech"):
         stored("no_such")
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from lib.classical import as_separator
-from lib.data import NoisySpeech, TwoSpeakers
+from lib.data import NoisySpeech, ThreeSpeakers, TwoSpeakers
 from lib.errors import DataError, InputError, require_package
 from lib.masks import OracleMask
 from lib.models.base import Separator
@@ -108,6 +108,9 @@ METHODS: dict[str, Method] = {
     "conv-tasnet-small": _network("Conv-TasNet, small", "conv-tasnet-small", "two_speakers"),
     "dprnn-small": _network("DPRNN, small", "dprnn-small", "two_speakers"),
     "sepformer-small": _network("SepFormer, small", "sepformer-small", "two_speakers"),
+    "conv-tasnet-3-speakers-small": _network(
+        "Conv-TasNet, small", "conv-tasnet-3-speakers-small", "three_speakers"
+    ),
     "irm": Method("Ideal ratio mask (IRM)", _CEILING, _oracle("irm")),
     "ibm": Method("Ideal binary mask (IBM)", _CEILING, _oracle("ibm")),
     "wfm": Method("Wiener-filter-like mask (WFM)", _CEILING, _oracle("wfm")),
@@ -129,6 +132,13 @@ BENCHMARKS: dict[str, Benchmark] = {
         lambda: TwoSpeakers("test", items=100, seed=2024, sample_rate=8000, seconds=4.0),
         ("si_sdr", "sdr", "stoi", "pesq"),
         ("speaker_1", "speaker_2"),
+        True,
+    ),
+    "three_speakers": Benchmark(
+        "Three speakers, 8 kHz",
+        lambda: ThreeSpeakers("test", items=100, seed=2024, sample_rate=8000, seconds=4.0),
+        ("si_sdr", "sdr", "stoi", "pesq"),
+        ("speaker_1", "speaker_2", "speaker_3"),
         True,
     ),
 }
