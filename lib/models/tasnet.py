@@ -29,7 +29,7 @@ Deviations:
       the second paper. That one has no skip connection: ``skip=False`` gives the same outputs.
     - Features keep the level of their frames (see ``GatedFilterbank``). With ``2018-a`` a norm per
       frame takes it from what the LSTMs see, so masks do not depend on the level of a frame.
-    - ``small()`` and ``tiny()`` are of the kind ``2018-b`` with longer frames, two layers or fewer
+    - ``small()`` and ``tiny()`` are of the kind ``2018-b`` with longer frames, fewer layers
       and rectified masks.
 """
 
