@@ -36,6 +36,7 @@ _WIDTH = 7.2  # inches; at 100 dots per inch the width of the book's column
 # A picture of a spectrogram needs no more cells than the eye resolves, and stays a small file.
 _CELLS = (104, 300)  # frequency, and time over the whole width
 _LEVELS = 24
+_LINES_UNDER_A_LEGEND = 5  # with more, it stands beside the axes
 
 
 def style() -> dict[str, Any]:
@@ -283,7 +284,9 @@ def curve(
             axis.plot(places, parts[0], dashes[i % 4], color=color, marker=marker, label=name)
         axis.set(xlabel=horizontal, ylabel=vertical)
         axis.grid(alpha=0.25)
-        if len(lines) > 1:
+        if len(lines) > _LINES_UNDER_A_LEGEND:
+            axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+        elif len(lines) > 1:
             axis.legend()
     return axis.figure
 

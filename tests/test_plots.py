@@ -152,3 +152,14 @@ def test_style_changes_the_settings():
         settings = plots.style()
         assert matplotlib.rcParams["axes.spines.top"] is False
         assert settings["axes.prop_cycle"].by_key()["color"][0] == plots.COLORS["blue"]
+
+
+@pytest.mark.parametrize(("count", "beside"), [(5, False), (6, True)])
+def test_a_long_legend_stands_beside_the_lines(count, beside):
+    lines = {f"network {number}": [number, number + 1] for number in range(count)}
+    figure = plots.curve([0, 1], lines, horizontal="Epoch", vertical="Score (dB)")
+    (axis,) = figure.axes
+    figure.savefig(io.BytesIO())
+    left = axis.get_legend().get_window_extent().x0
+    assert (left >= axis.get_window_extent().x1) == beside
+    assert axis.get_legend().get_window_extent().x1 <= figure.bbox.x1
