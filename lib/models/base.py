@@ -14,7 +14,7 @@ channels, time)`` of the same length. :class:`EncoderMaskerDecoder` is the pipel
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,7 +26,13 @@ from lib.filterbanks import Filterbank
 from lib.framing import Memory
 from lib.stft import STFT
 
-__all__ = ["EncoderMaskerDecoder", "Separator", "SpectrogramSeparator", "TimeDomainSeparator"]
+__all__ = [
+    "EncoderMaskerDecoder",
+    "Separator",
+    "SpectrogramSeparator",
+    "TimeDomainSeparator",
+    "estimate_names",
+]
 
 
 class Separator(nn.Module):
@@ -257,3 +263,23 @@ class TimeDomainSeparator(EncoderMaskerDecoder):
     ) -> torch.Tensor:
         """Turn features (B, S, N, K) into waveforms (B, S, 1, length)."""
         return self.encoder.inverse(features, length, memory)
+
+
+def estimate_names(targets: Sequence[str], residual: str | None) -> list[str]:
+    """Names of the estimates of a network that answers for targets and may leave a rest.
+
+    Args:
+        targets: what the network estimates.
+        residual: name of one more estimate, of what the targets leave; None for none.
+
+    Raises:
+        InputError: without targets, or for names that are not different.
+
+    Example:
+        >>> estimate_names(["speech"], "noise")
+        ['speech', 'noise']
+    """
+    names = [*targets] + ([residual] if residual else [])
+    if isinstance(targets, str) or not targets or len(set(names)) < len(names):
+        raise InputError(f"targets: expected a list of different names, got {targets!r}")
+    return names

@@ -47,7 +47,7 @@ from torch import nn
 from lib.errors import InputError
 from lib.framing import Memory
 from lib.losses.precision import at_least_float32
-from lib.models.base import SpectrogramSeparator
+from lib.models.base import SpectrogramSeparator, estimate_names
 from lib.models.open_unmix import ACTIVATIONS, TargetNetworks
 from lib.nn.dense import D2Block, DenseUNet
 from lib.stft import STFT
@@ -196,9 +196,7 @@ class D3Net(SpectrogramSeparator):
         log: bool = False,
         sample_rate: int = 44100,
     ):
-        names = [*targets] + ([residual] if residual else [])
-        if isinstance(targets, str) or not targets or len(set(names)) < len(names):
-            raise InputError(f"targets: expected a list of different names, got {targets!r}")
+        names = estimate_names(targets, residual)
         if activation not in ACTIVATIONS:
             raise InputError(
                 f"activation: expected one of {', '.join(ACTIVATIONS)}, got {activation!r}"

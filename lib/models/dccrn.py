@@ -50,7 +50,7 @@ from torch.nn import functional
 
 from lib.errors import InputError
 from lib.framing import Memory
-from lib.models.base import SpectrogramSeparator
+from lib.models.base import SpectrogramSeparator, estimate_names
 from lib.nn.activations import PReLU
 from lib.nn.complex import (
     BOUNDS,
@@ -327,9 +327,7 @@ class DCCRN(SpectrogramSeparator):
             raise InputError(f"hidden: expected an even number, got {hidden}")
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise InputError(f"kernel_size: expected an odd number, got {kernel_size}")
-        names = [*targets] + ([residual] if residual else [])
-        if isinstance(targets, str) or not targets or len(set(names)) < len(names):
-            raise InputError(f"targets: expected a list of different names, got {targets!r}")
+        names = estimate_names(targets, residual)
         super().__init__(STFT(n_fft, hop_length, win_length=win_length), sample_rate, names)
         self.masker = Masker(
             n_fft // 2 + 1,

@@ -46,7 +46,7 @@ from torch import nn
 from torch.nn import functional
 
 from lib.errors import InputError
-from lib.models.base import SpectrogramSeparator
+from lib.models.base import SpectrogramSeparator, estimate_names
 from lib.nn.complex import (
     BOUNDS,
     ComplexConv2d,
@@ -273,9 +273,7 @@ class DCUNet(SpectrogramSeparator):
                 f"filters: expected {len(layers)} positive numbers for variant {variant!r}, "
                 f"got {filters}"
             )
-        names = [*targets] + ([residual] if residual else [])
-        if isinstance(targets, str) or not targets or len(set(names)) < len(names):
-            raise InputError(f"targets: expected a list of different names, got {targets!r}")
+        names = estimate_names(targets, residual)
         super().__init__(STFT(n_fft, hop_length), sample_rate, names)
         up = down[-2::-1]
         if variant == "large-20" and filters is None:

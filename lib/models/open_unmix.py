@@ -41,7 +41,7 @@ from torch import nn
 from lib.classical.multichannel_wiener import multichannel_wiener_filter
 from lib.errors import InputError
 from lib.framing import Memory
-from lib.models.base import SpectrogramSeparator
+from lib.models.base import SpectrogramSeparator, estimate_names
 from lib.nn.recurrent import read
 from lib.nn.spectral import channel_magnitudes
 from lib.stft import STFT
@@ -214,9 +214,7 @@ class OpenUnmix(SpectrogramSeparator):
         wiener_iterations: int = 0,
         sample_rate: int = 44100,
     ):
-        names = [*targets] + ([residual] if residual else [])
-        if isinstance(targets, str) or not targets or len(set(names)) < len(names):
-            raise InputError(f"targets: expected a list of different names, got {targets!r}")
+        names = estimate_names(targets, residual)
         if activation not in ACTIVATIONS:
             raise InputError(
                 f"activation: expected one of {', '.join(ACTIVATIONS)}, got {activation!r}"

@@ -43,7 +43,7 @@ from torch import nn
 from torch.nn import functional
 
 from lib.errors import InputError
-from lib.models.base import SpectrogramSeparator
+from lib.models.base import SpectrogramSeparator, estimate_names
 from lib.nn.spectral import SpectralFeatures
 from lib.nn.unet import SpectrogramUNet
 from lib.stft import STFT
@@ -158,9 +158,7 @@ class UNet(SpectrogramSeparator):
         dropout: float = 0.5,
         sample_rate: int = 8192,
     ):
-        names = [*targets] + ([residual] if residual else [])
-        if isinstance(targets, str) or not targets or len(set(names)) < len(names):
-            raise InputError(f"targets: expected a list of different names, got {targets!r}")
+        names = estimate_names(targets, residual)
         super().__init__(STFT(n_fft, hop_length), sample_rate, names)
         self.masker = Masker(
             n_fft // 2 + 1,
