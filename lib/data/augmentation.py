@@ -130,6 +130,20 @@ class Noises:
         self.stationary = set(noise_kinds(stationary=True))
         self.seconds = float(table["duration_s"].min())
 
+    def require(self, seconds: float | None) -> None:
+        """Require that every clip is so long; None asks for nothing.
+
+        Args:
+            seconds: of an item.
+
+        Raises:
+            InputError: if the shortest is shorter.
+        """
+        if seconds is not None and seconds > self.seconds:
+            raise InputError(
+                f"seconds: expected at most the noise's {self.seconds} s, got {seconds}"
+            )
+
     def draw(
         self, draw: np.random.Generator, length: int, sample_rate: int
     ) -> tuple[torch.Tensor, str]:

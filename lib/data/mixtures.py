@@ -283,10 +283,7 @@ class NoisySpeech(Mixtures):
         self.seconds = check_seconds(seconds, self.sample_rate)
         self._noises = Noises(split, kinds)
         self.kinds = self._noises.kinds
-        if seconds is not None and seconds > self._noises.seconds:
-            raise InputError(
-                f"seconds: expected at most the noise's {self._noises.seconds} s, got {seconds}"
-            )
+        self._noises.require(seconds)
         for name in augment:
             choose(name, OF_ONE_VOICE, "option")
         self.augmentation = Augmentation(split, self.sample_rate, **augment)

@@ -76,10 +76,9 @@ class NoisyClips(Mixtures):
         self.chunk = check_seconds(chunk, self.sample_rate)
         self.place = choose(place, CHUNKS, "place")
         self._noises = Noises(split, kinds)
-        if self.seconds is None or self.seconds > self._noises.seconds:
-            raise InputError(
-                f"seconds: expected at most the noise's {self._noises.seconds} s, got {seconds}"
-            )
+        if self.seconds is None:
+            raise InputError("seconds: expected the length of a clip, got None")
+        self._noises.require(self.seconds)
         if self.chunk is not None and self.chunk > self.seconds:
             raise InputError(f"chunk: expected at most the clip's {seconds} s, got {chunk}")
         self._utterances = speech_of(split, corpus, folder, 1)
