@@ -25,7 +25,7 @@ from lib.models.checkpoint import PRETRAINED, card, save
 from lib.results import METHODS, benchmark
 from lib.training import recipe_names, train
 
-LICENCE = "MIT; the speech that it learned from: lib/data/pack/NOTICE"
+LICENCE = "MIT; the sounds that it learned from: lib/data/pack/NOTICE"
 METRICS = ("si_sdr", "stoi")
 
 
@@ -34,11 +34,12 @@ def scores(model: Separator, name: str) -> dict[str, Any]:
     (its_own,) = METHODS[name].benchmarks
     chosen = benchmark(its_own)
     dataset = chosen.dataset()
+    metrics = [metric for metric in METRICS if metric in chosen.metrics]
     table = evaluate(
-        model, dataset, METRICS, sources=chosen.sources, permute=chosen.permute, progress=True
+        model, dataset, metrics, sources=chosen.sources, permute=chosen.permute, progress=True
     )
     found = {"benchmark": its_own, "split": dataset.split, "items": len(dataset)}
-    for column in ("si_sdr_i", "stoi", "stoi_i"):
+    for column in [name for name in ("si_sdr_i", "stoi", "stoi_i") if name in table]:
         values = table.pivot(index="item", columns="source", values=column).to_numpy()
         for word, statistic in (("mean", np.nanmean), ("median", np.nanmedian)):
             interval = bootstrap_interval(values, statistic)

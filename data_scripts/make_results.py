@@ -23,7 +23,8 @@ from pathlib import Path
 import pandas as pd
 
 import lib
-from lib.data import clips
+from lib.data import Songs, clips
+from lib.data.items import Mixtures
 from lib.errors import CourseError, InputError
 from lib.evaluation import evaluate
 from lib.results import BENCHMARKS, METHODS, benchmark, methods
@@ -40,9 +41,10 @@ def _replace(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
-def fingerprint(split: str) -> str:
-    """A hash of the speech and noise that the benchmarks mix, so that old scores are noticed."""
-    used = pd.concat([clips("speech", split), clips("noise", split)])
+def fingerprint(dataset: Mixtures) -> str:
+    """A hash of the clips that a benchmark mixes, so that old scores are noticed."""
+    kinds = ("song",) if isinstance(dataset, Songs) else ("speech", "noise")
+    used = pd.concat([clips(kind, dataset.split) for kind in kinds])
     return hashlib.sha256("".join(used["sha256"]).encode()).hexdigest()[:16]
 
 
@@ -72,7 +74,7 @@ def make(
     kept = None if only is None else _kept(folder / f"{name}.csv", wanted, len(dataset))
     tables = [
         evaluate(
-            method.make(dataset.sample_rate, len(chosen.sources)),
+            method.make(chosen, dataset),
             dataset,
             chosen.metrics,
             method=key,
@@ -94,7 +96,7 @@ def make(
         "split": dataset.split,
         "seed": dataset.seed,
         "sample_rate": dataset.sample_rate,
-        "clips": fingerprint(dataset.split),
+        "clips": fingerprint(dataset),
         "versions": {package: version(package) for package in PACKAGES},
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",

@@ -29,6 +29,7 @@ __all__ = [
     "bootstrap_interval",
     "default_metrics",
     "evaluate",
+    "matched_estimates",
     "paired_comparison",
     "summarise",
 ]
@@ -153,18 +154,8 @@ def _rows(
     if unknown:
         raise InputError(f"sources: expected some of {', '.join(names)}, got {unknown[0]!r}")
     kept = [index for index, name in enumerate(names) if wanted is None or name in wanted]
+    estimates = matched_estimates(separator, item, names, permute)
     with torch.no_grad():
-        arguments = [item.mixture[None]]
-        if getattr(separator, "needs_sources", False):
-            arguments.append(references[None])
-        estimates = separator(*arguments)[0].to(references.device)
-        if estimates.shape != references.shape:
-            raise InputError(
-                f"separator: expected estimates of shape {(1, *references.shape)}, "
-                f"got {(1, *estimates.shape)}"
-            )
-        if permute:
-            estimates = estimates[best_order(estimates, references)]
         scores = _scores(estimates, references, item.sample_rate, metrics, kept)
         # the floor of every table: the mixture as the estimate of each source
         unprocessed = item.mixture.expand_as(references)
@@ -179,6 +170,55 @@ def _rows(
             row[f"{metric}_i"] = scores[metric][position] - floor[metric][position]
         rows.append({key: row[key] for key in sorted(row, key=_order)})
     return rows
+
+
+@torch.no_grad()
+def matched_estimates(
+    separator: Callable[..., torch.Tensor],
+    item: Any,
+    names: Sequence[str] | None = None,
+    permute: bool = False,
+) -> torch.Tensor:
+    """Separate an item: the estimates in the order of its sources.
+
+    Args:
+        separator: see :func:`evaluate`; one whose ``source_names`` are the same in another order is
+            matched by name.
+        item: see :func:`evaluate`.
+        names: of the item's sources.
+        permute: match by SI-SDR, see :func:`best_order`.
+
+    Returns:
+        ``(sources, channels, time)``.
+
+    Raises:
+        InputError: for estimates of another shape.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> sources = torch.tensor([[[1.0, 2.0]], [[3.0, 4.0]]])
+        >>> item = SimpleNamespace(mixture=sources.sum(0), sources=sources)
+        >>> twice = lambda mixture: torch.stack([mixture, 2 * mixture], 1)
+        >>> twice.source_names = ("vocals", "accompaniment")
+        >>> matched_estimates(twice, item, ("accompaniment", "vocals")).tolist()
+        [[[8.0, 12.0]], [[4.0, 6.0]]]
+    """
+    references = item.sources  # (S, C, T)
+    arguments = [item.mixture[None]]
+    if getattr(separator, "needs_sources", False):
+        arguments.append(references[None])
+    estimates = separator(*arguments)[0].to(references.device)
+    if estimates.shape != references.shape:
+        raise InputError(
+            f"separator: expected estimates of shape {(1, *references.shape)}, "
+            f"got {(1, *estimates.shape)}"
+        )
+    if permute:
+        return estimates[best_order(estimates, references)]
+    own = getattr(separator, "source_names", ())
+    if names is not None and sorted(own) == sorted(names):
+        return estimates[[own.index(name) for name in names]]
+    return estimates
 
 
 def _order(column: str) -> int:

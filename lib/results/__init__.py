@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from lib.classical import as_separator
-from lib.data import NoisySpeech, ThreeSpeakers, TwoSpeakers
+from lib.data import NoisySpeech, Songs, ThreeSpeakers, TwoSpeakers
+from lib.data.signals import STEMS
 from lib.errors import DataError, InputError, require_package
 from lib.masks import OracleMask
 from lib.models.base import Separator
@@ -37,52 +38,62 @@ __all__ = [
 
 
 class Benchmark(NamedTuple):
-    """A data set, what is scored on it, and how the estimates are matched to the sources."""
+    """A data set, what is scored on it, and how the estimates are matched to the sources.
+
+    ``sources`` are those that are scored; ``window``, in seconds, is that of the oracles' STFT,
+    whose hop is a quarter of it.
+    """
 
     title: str
     dataset: Callable[[], Any]
     metrics: tuple[str, ...]
     sources: tuple[str, ...]
     permute: bool
+    window: float = 0.032
 
 
 class Method(NamedTuple):
-    """A row of the tables: ``make(sample_rate, sources)`` gives the separator.
+    """A row of the tables: ``make(benchmark, dataset)`` gives the separator.
 
     ``benchmarks`` are those that the method is made for; empty: it stands in all tables.
     """
 
     label: str
     group: str
-    make: Callable[[int, int], Callable[..., torch.Tensor]]
+    make: Callable[[Benchmark, Any], Callable[..., torch.Tensor]]
     benchmarks: tuple[str, ...] = ()
 
 
-def _oracle(kind: str, **options: Any) -> Callable[[int, int], OracleMask]:
-    def make(sample_rate: int, sources: int) -> OracleMask:
-        window = round(0.032 * sample_rate)  # 32 ms, a quarter of it as hop: the literature's usual
+def _oracle(kind: str, **options: Any) -> Callable[[Benchmark, Any], OracleMask]:
+    def make(chosen: Benchmark, dataset: Any) -> OracleMask:
+        window = round(chosen.window * dataset.sample_rate)
         return OracleMask(kind, STFT(window, window // 4), **options)
 
     return make
 
 
 def _classical(label: str, name: str) -> Method:
-    def make(sample_rate: int, sources: int) -> Callable[..., torch.Tensor]:
-        return as_separator(name, sample_rate)  # what it keeps, and what it takes away
+    def make(chosen: Benchmark, dataset: Any) -> Callable[..., torch.Tensor]:
+        return as_separator(name, dataset.sample_rate)  # what it keeps, and what it takes away
 
-    return Method(label, _CLASSICAL, make, ("noisy_speech", "two_speakers"))
+    return Method(label, _CLASSICAL, make, ("noisy_speech", "noisy_speech_8k", "two_speakers"))
 
 
 def _network(label: str, name: str, benchmark: str) -> Method:
-    def make(sample_rate: int, sources: int) -> Separator:
+    def make(chosen: Benchmark, dataset: Any) -> Separator:
         return Separator.from_pretrained(name)
 
     return Method(label, _NETWORKS, make, (benchmark,))
 
 
-def _unprocessed(sample_rate: int, sources: int) -> Callable[..., torch.Tensor]:
+def _unprocessed(chosen: Benchmark, dataset: Any) -> Callable[..., torch.Tensor]:
     """Make the separator that hands out the mixture as the estimate of each source."""
-    return lambda mixture: torch.stack([mixture] * sources, 1)  # (B, S, C, T)
+    return lambda mixture: torch.stack([mixture] * len(dataset.source_names), 1)  # (B, S, C, T)
+
+
+def _excerpts(**options: Any) -> Songs:
+    """Excerpts of the test songs, as their mix is, of the rate of the networks for music."""
+    return Songs("test", items=100, seed=2024, sample_rate=16000, mono=True, seconds=6.0, **options)
 
 
 _FLOOR = "Floor: do nothing"
@@ -97,6 +108,12 @@ METHODS: dict[str, Method] = {
     "open-unmix-speech-small": _network(
         "Open-Unmix, small", "open-unmix-speech-small", "noisy_speech"
     ),
+    "dcunet-small": _network("DCUNet, small", "dcunet-small", "noisy_speech"),
+    "dccrn-small": _network("DCCRN, small", "dccrn-small", "noisy_speech"),
+    "unet-small": _network("U-Net, small", "unet-small", "noisy_speech_8k"),
+    "wave-unet-small": _network("Wave-U-Net, small", "wave-unet-small", "noisy_speech_8k"),
+    "unet-singing-small": _network("U-Net, small", "unet-singing-small", "singing"),
+    "cunet-small": _network("C-U-Net, small", "cunet-small", "stems"),
     "deep-clustering-small": _network(
         "Deep clustering, small", "deep-clustering-small", "two_speakers"
     ),
@@ -127,6 +144,15 @@ BENCHMARKS: dict[str, Benchmark] = {
         ("speech",),
         False,
     ),
+    "noisy_speech_8k": Benchmark(
+        "Speech in noise, 8 kHz",
+        lambda: NoisySpeech(
+            "test", items=100, seed=2024, snr_db=(-5.0, 5.0), sample_rate=8000, seconds=4.0
+        ),
+        ("si_sdr", "sdr", "stoi", "pesq"),
+        ("speech",),
+        False,
+    ),
     "two_speakers": Benchmark(
         "Two speakers, 8 kHz",
         lambda: TwoSpeakers("test", items=100, seed=2024, sample_rate=8000, seconds=4.0),
@@ -140,6 +166,22 @@ BENCHMARKS: dict[str, Benchmark] = {
         ("si_sdr", "sdr", "stoi", "pesq"),
         ("speaker_1", "speaker_2", "speaker_3"),
         True,
+    ),
+    "singing": Benchmark(
+        "Singing and accompaniment, 16 kHz",
+        lambda: _excerpts(target="vocals"),
+        ("si_sdr", "snr"),
+        ("vocals",),
+        False,
+        0.064,
+    ),
+    "stems": Benchmark(
+        "Four stems, 16 kHz",
+        _excerpts,
+        ("si_sdr", "snr"),
+        STEMS,
+        False,
+        0.064,
     ),
 }
 

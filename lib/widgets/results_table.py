@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import torch
-
 from lib.errors import DataError, InputError
-from lib.evaluation import best_order, summarise
-from lib.results import Method, benchmark, methods, stored, stored_card
+from lib.evaluation import matched_estimates, summarise
+from lib.results import Benchmark, Method, benchmark, methods, stored, stored_card
 from lib.widgets.element import Element, as_channels, encode_audio
 from lib.widgets.listen import matching_gains
 
-_COLUMNS = {"si_sdr_i": "SI-SDRi, dB", "sdr_i": "SDRi, dB", "stoi": "STOI", "pesq": "PESQ"}
+_COLUMNS = {
+    "si_sdr_i": "SI-SDRi, dB",
+    "sdr_i": "SDRi, dB",
+    "snr_i": "SNRi (uSDR), dB",
+    "stoi": "STOI",
+    "pesq": "PESQ",
+}
 
 
 def results_table(
@@ -52,29 +56,34 @@ def results_table(
             f"{name}: expected stored scores of every method, got none of "
             f"{', '.join(sorted(missing))}; python data_scripts/make_results.py {name} makes them"
         )
-    signals = [as_channels(_estimate(method, item, chosen.permute)) for method in shown.values()]
+    signals = [as_channels(_estimate(method, chosen, dataset, item)) for method in shown.values()]
     gains = matching_gains(signals, item.sample_rate)
+    columns = {metric: label for metric, label in _COLUMNS.items() if metric in scores}
     summary = summarise(scores).set_index(["method", "metric"])
     rows = [
         {
             "method": method.label,
             "group": method.group,
-            "cells": [_cell(summary.loc[(key, metric)], metric) for metric in _COLUMNS],
+            "cells": [_cell(summary.loc[(key, metric)], metric) for metric in columns],
             "source": encode_audio(signal, item.sample_rate),
             "gain_db": round(gain, 3),
         }
         for (key, method), signal, gain in zip(shown.items(), signals, gains, strict=True)
     ]
     rate = item.sample_rate
+    notes = {
+        "pesq": f" PESQ is {'narrow' if rate == 8000 else 'wide'}-band MOS-LQO.",
+        "sdr_i": " SDR is BSS Eval v3.",
+    }
     config = {
         "title": title or chosen.title,
         "caption": (
             f"Median over {len(items)} items of the test split, with the 95 % bootstrap interval "
-            f"of the median. PESQ is {'narrow' if rate == 8000 else 'wide'}-band MOS-LQO; SDR is "
-            f"BSS Eval v3. Evaluated on {stored_card(name)['date']}."
+            f"of the median.{''.join(text for metric, text in notes.items() if metric in columns)} "
+            f"Evaluated on {stored_card(name)['date']}."
         ),
         "sample_rate": rate,
-        "columns": list(_COLUMNS.values()),
+        "columns": list(columns.values()),
         "rows": rows,
     }
     fallback = (
@@ -84,15 +93,11 @@ def results_table(
     return Element("unmix-results-table", config, ("results_table",), fallback)
 
 
-def _estimate(method: Method, item, permute: bool):
-    """What a row plays: the method's estimate of the item's first source."""
-    separator = method.make(item.sample_rate, len(item.sources))
-    arguments = [item.mixture[None]]
-    if getattr(separator, "needs_sources", False):
-        arguments.append(item.sources[None])
-    with torch.no_grad():
-        estimates = separator(*arguments)[0]  # (S, C, T)
-    estimate = estimates[best_order(estimates, item.sources)[0] if permute else 0]  # (C, T)
+def _estimate(method: Method, chosen: Benchmark, dataset, item):
+    """What a row plays: the method's estimate of the first source that is scored."""
+    separator = method.make(chosen, dataset)
+    estimates = matched_estimates(separator, item, dataset.source_names, chosen.permute)
+    estimate = estimates[dataset.source_names.index(chosen.sources[0])]  # (C, T)
     peak = float(estimate.abs().max())
     return estimate / peak if peak > 1 else estimate
 
