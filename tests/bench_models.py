@@ -1,4 +1,4 @@
-"""What a training step of the time-domain systems costs, in one run: ``make bench``.
+"""What training and separating cost, against named peers in one run: ``make bench``.
 
 ``pytest tests/bench_models.py --benchmark-only``. torchaudio, Asteroid and SpeechBrain stand beside
 this library where they can be imported. A pair of models takes turns, so that other processes
@@ -25,10 +25,11 @@ import pytest
 import torch
 
 from lib.models.conv_tasnet import ConvTasNet
+from lib.models.dccrn import DCCRN
+from lib.models.dcunet import DCUNet
 from lib.models.dprnn import DPRNN
 from lib.models.sepformer import SepFormer
 
-SAMPLE_RATE = 8000
 pytestmark = pytest.mark.filterwarnings("ignore")  # those of the peers
 
 
@@ -54,7 +55,7 @@ def race(benchmark, clock, capsys):
 
     def run(ours, theirs, package, batch, seconds, rounds=5):
         torch.manual_seed(0)
-        mixture = torch.randn(batch, 1, int(seconds * SAMPLE_RATE))
+        mixture = torch.randn(batch, 1, int(seconds * ours.sample_rate))
         times = {ours: [], theirs: []}
 
         def turn():
@@ -103,6 +104,52 @@ def test_dprnn_asteroid(race):
 def test_sepformer_speechbrain(race):
     theirs = peer("speechbrain.lobes.models.dual_path").SepformerWrapper()
     race(SepFormer.paper(), theirs, "speechbrain", batch=1, seconds=1, rounds=3)
+
+
+@pytest.mark.parametrize("variant", ["10", "16"])
+def test_dcunet_asteroid(race, variant):
+    models = peer("asteroid.models")
+    theirs = models.DCUNet(f"DCUNet-{variant}", fix_length_mode="pad")
+    race(DCUNet(variant), theirs, "asteroid", batch=2, seconds=2, rounds=3)
+
+
+def test_dccrn_asteroid(race, monkeypatch):
+    models, recurrent = peer("asteroid.models"), peer("asteroid.masknn.recurrent")
+    build = recurrent.DCCRMaskNetRNN
+    # it hands PyTorch a number of NumPy's, which an LSTM refuses
+    monkeypatch.setattr(recurrent, "DCCRMaskNetRNN", lambda size: build(int(size)))
+    theirs = models.DCCRNet("DCCRN-CL")
+    race(DCCRN.paper("CL"), theirs, "asteroid", batch=2, seconds=2, rounds=3)
+
+
+# ---- a song; without peers
+
+SONG = """
+import resource, time, torch
+from lib.models import Separator
+from lib.separate import separate
+torch.set_num_threads(2)
+model = Separator.from_pretrained("unet-singing-small")
+song = torch.randn(2, 240 * 44100)
+start = time.perf_counter()
+separate(model, song, 44100, progress=False)
+print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_unet_on_a_song(benchmark, capsys):
+    """Four minutes, stereo, 44.1 kHz: resampling, separation and the estimates in memory."""
+    command = [sys.executable, "-W", "ignore", "-c", SONG]
+
+    def separate():
+        result = subprocess.run(command, capture_output=True, text=True, check=True)
+        seconds, kibibytes = map(float, result.stdout.split())
+        return seconds / 240, kibibytes / 2**20
+
+    factor, peak = benchmark.pedantic(separate, rounds=1)
+    with capsys.disabled():
+        print(f"\nU-Net, small, four minutes: {factor:.3f} of real time, peak {peak:.2f} GiB")
+    assert factor < 0.25 and peak < 2
 
 
 # ---- memory for 60 s; without gradients it does not grow with the layers, so that one must do
