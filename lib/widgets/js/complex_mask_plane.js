@@ -5,7 +5,7 @@
  */
 (() => {
   "use strict";
-  const { h, svg, Element, Player, Axes, clamp } = window.Unmix;
+  const { h, svg, Element, Player, Axes, clamp, siSdr } = window.Unmix;
 
   const TRACKS = ["Mixture", "Your result", "What you removed", "True source"];
   const VIEWS = ["As they are", "Divided by X"];
@@ -25,19 +25,6 @@
   const db = (ratio) => 10 * Math.log10(ratio);
   const polar = (re, im) =>
     `${number(Math.hypot(re, im), 2)} \u2220 ${number((180 * Math.atan2(im, re)) / Math.PI, 0)}\u00b0`;
-
-  function siSdr(estimate, reference) {
-    let cross = 0;
-    let power = 0;
-    let energy = 0;
-    for (let n = 0; n < reference.length; n++) {
-      cross += estimate[n] * reference[n];
-      power += reference[n] ** 2;
-      energy += estimate[n] ** 2;
-    }
-    const target = cross ** 2 / (power || 1);
-    return target === 0 ? -Infinity : db(target / Math.max(energy - target, 1e-12 * energy));
-  }
 
   /** Shorten a complex number to at most `bound`; the angle stays. */
   function shorten([re, im], bound) {
@@ -78,17 +65,7 @@
 
     async setup(config) {
       this.rate = config.sample_rate;
-      this.panel.append(h("p", { class: "note" }, "Reading the sounds \u2026"));
-      const decoded = await Promise.all(
-        config.sources.map(({ source }) => Unmix.decode(source, this.rate)));
-      this.panel.replaceChildren();
-      this.names = config.sources.map(({ name }) => name);
-      this.sources = decoded.map((buffer) => buffer.getChannelData(0));
-      this.mixture = Float32Array.from(this.sources[0],
-        (_, n) => this.sources.reduce((sum, source) => sum + source[n], 0));
-      const size = { nFft: config.n_fft, hop: config.hop_length };
-      this.spectrum = Unmix.stft(this.mixture, size);
-      this.spectra = this.sources.map((source) => Unmix.stft(source, size));
+      await this.readSources(config);
       const count = this.spectrum.re.length;
       this.mask = { re: new Float32Array(count).fill(1), im: new Float32Array(count) };
       Object.assign(this, { target: 0, patch: 2, view: 0, bound: config.bound, drag: false });

@@ -6,7 +6,7 @@
  */
 (() => {
   "use strict";
-  const { h, Element, Player, Axes, clamp, palette } = window.Unmix;
+  const { h, Element, Player, Axes, clamp, palette, siSdr } = window.Unmix;
 
   const TRACKS = ["Mixture", "Estimate", "What was removed", "Reference"];
   const DOMAINS = ["Magnitudes", "Powers"];
@@ -58,13 +58,6 @@
       }
       return fourth / (second * second);
     });
-  }
-
-  function siSdr(estimate, reference) {
-    let cross = 0;
-    reference.forEach((value, n) => { cross += value * estimate[n]; });
-    const target = (cross * cross) / energy(reference);
-    return db(target) - db(Math.max(energy(estimate) - target, 0));
   }
 
   class DenoiseByHand extends Element {
@@ -335,18 +328,6 @@
     }
 
     // -------------------------------------------------------------- computing
-
-    /** Everything follows: pictures and scores with the next frame, sound when the hand rests. */
-    changed() {
-      if (!this.pending) {
-        this.pending = requestAnimationFrame(() => {
-          this.pending = null;
-          this.update();
-        });
-      }
-      clearTimeout(this.soundTimer);
-      this.soundTimer = setTimeout(() => this.updateSound(), 150);
-    }
 
     update() {
       const { X, N, profile, options } = this;

@@ -297,24 +297,6 @@
       this.changed();
     }
 
-    /** Picture and numbers with the next frame, sound when the hand rests. */
-    changed() {
-      if (!this.pending) {
-        this.pending = requestAnimationFrame(() => {
-          this.pending = null;
-          this.update();
-        });
-      }
-      clearTimeout(this.soundTimer);
-      this.soundTimer = setTimeout(() => this.updateSound(), 150);
-    }
-
-    disconnectedCallback() {
-      cancelAnimationFrame(this.pending);
-      clearTimeout(this.soundTimer);
-      super.disconnectedCallback();
-    }
-
     // ---------------------------------------------------------------- what follows
 
     update() {

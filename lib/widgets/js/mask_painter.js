@@ -5,7 +5,7 @@
  */
 (() => {
   "use strict";
-  const { h, Element, Player, Axes, clamp } = window.Unmix;
+  const { h, Element, Player, Axes, clamp, siSdr } = window.Unmix;
 
   const IDEALS = ["IBM", "IRM", "WFM", "PSM"];
   const HINTS = {
@@ -25,19 +25,6 @@
     if (!Number.isFinite(value)) return value > 0 ? "\u221e dB" : "\u2212\u221e dB";
     return `${value.toFixed(1).replace("-", "\u2212")} dB`;
   };
-
-  function siSdr(estimate, reference) {
-    let cross = 0;
-    let power = 0;
-    let energy = 0;
-    for (let n = 0; n < reference.length; n++) {
-      cross += estimate[n] * reference[n];
-      power += reference[n] ** 2;
-      energy += estimate[n] ** 2;
-    }
-    const target = cross ** 2 / (power || 1);
-    return target === 0 ? -Infinity : db(target / Math.max(energy - target, 1e-12 * energy));
-  }
 
   const rms = (signal) => Math.sqrt(signal.reduce((sum, v) => sum + v * v, 0) / signal.length);
 
@@ -85,17 +72,7 @@
 
     async setup(config) {
       this.rate = config.sample_rate;
-      this.panel.append(h("p", { class: "note" }, "Reading the sounds \u2026"));
-      const decoded = await Promise.all(
-        config.sources.map(({ source }) => Unmix.decode(source, this.rate)));
-      this.panel.replaceChildren();
-      this.names = config.sources.map(({ name }) => name);
-      this.sources = decoded.map((buffer) => buffer.getChannelData(0));
-      this.mixture = Float32Array.from(this.sources[0],
-        (_, n) => this.sources.reduce((sum, source) => sum + source[n], 0));
-      const size = { nFft: config.n_fft, hop: config.hop_length };
-      this.spectrum = Unmix.stft(this.mixture, size);
-      this.spectra = this.sources.map((source) => Unmix.stft(source, size));
+      await this.readSources(config);
       const { re, im } = this.spectrum;
       let top = 0;
       for (let i = 0; i < re.length; i++) top = Math.max(top, re[i] ** 2 + im[i] ** 2);

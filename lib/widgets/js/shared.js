@@ -185,6 +185,8 @@
     }
 
     disconnectedCallback() {
+      cancelAnimationFrame(this.pending);
+      clearTimeout(this.soundTimer);
       if (this.player) this.player.pause();
     }
 
@@ -218,6 +220,34 @@
 
     announce(text) {
       this.live.textContent = text;
+    }
+
+    /** For panels with update() and updateSound(): picture and numbers follow with the next frame,
+     *  sound when the hand rests. */
+    changed() {
+      if (!this.pending) {
+        this.pending = requestAnimationFrame(() => {
+          this.pending = null;
+          this.update();
+        });
+      }
+      clearTimeout(this.soundTimer);
+      this.soundTimer = setTimeout(() => this.updateSound(), 150);
+    }
+
+    /** Take up lib.widgets.mixture's part of the config: names, sources, mixture and their STFTs. */
+    async readSources(config) {
+      this.panel.append(h("p", { class: "note" }, "Reading the sounds \u2026"));
+      const decoded = await Promise.all(
+        config.sources.map(({ source }) => decode(source, config.sample_rate)));
+      this.panel.replaceChildren();
+      this.names = config.sources.map(({ name }) => name);
+      this.sources = decoded.map((buffer) => buffer.getChannelData(0));
+      this.mixture = Float32Array.from(this.sources[0],
+        (_, n) => this.sources.reduce((sum, source) => sum + source[n], 0));
+      const size = { nFft: config.n_fft, hop: config.hop_length };
+      this.spectrum = stft(this.mixture, size);
+      this.spectra = this.sources.map((source) => stft(source, size));
     }
   }
 
@@ -730,6 +760,21 @@
     return { values, frames, bins, top };
   }
 
+  /** SI-SDR in dB, as lib.metrics.si_sdr without removing means; -Infinity where nothing fits. */
+  function siSdr(estimate, reference) {
+    let cross = 0;
+    let power = 0;
+    let energy = 0;
+    for (let n = 0; n < reference.length; n++) {
+      cross += estimate[n] * reference[n];
+      power += reference[n] ** 2;
+      energy += estimate[n] ** 2;
+    }
+    const target = cross ** 2 / (power || 1);
+    return target === 0 ? -Infinity
+      : 10 * Math.log10(target / Math.max(energy - target, 1e-12 * energy));
+  }
+
   // ---------------------------------------------------------------- pictures
 
   /** Okabe and Ito's colours, told apart by colour-blind readers. */
@@ -939,7 +984,7 @@
 
   window.Unmix = { version: VERSION, Element, define, h, svg, turn, clamp, random, rgb, button,
     choice, toggle, slider, bindKeys, playButton, timeReadout, bytes, array, decode, channelsOf,
-    toBuffer, audioContext, Player, fft, windowOf, stft, istft, powerSpectrogram, palette, colormap,
-    paintImage, fitCanvas, ticks, Axes, SpectrogramView, colorBar };
+    toBuffer, audioContext, Player, fft, windowOf, stft, istft, powerSpectrogram, siSdr, palette,
+    colormap, paintImage, fitCanvas, ticks, Axes, SpectrogramView, colorBar };
   watchThemes();
 })();

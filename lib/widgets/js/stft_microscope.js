@@ -322,8 +322,8 @@
       this.draw();
       this.describeResolution();
       this.describeOverlap();
-      clearTimeout(this.pending);
-      this.pending = setTimeout(() => this.listen(), anotherSound ? 0 : 200);
+      clearTimeout(this.soundTimer);
+      this.soundTimer = setTimeout(() => this.listen(), anotherSound ? 0 : 200);
     }
 
     frame(index) {
