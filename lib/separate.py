@@ -24,11 +24,11 @@ from pathlib import Path
 import torch
 from torch.nn import functional
 
+from lib import models
 from lib.audio import WAV_LIMIT, Writer, info, read_blocks, resample
 from lib.errors import InputError, check_rate, check_signal, require_package
 from lib.framing import Memory
 from lib.losses.pit import pit
-from lib.models import EncoderMaskerDecoder
 
 __all__ = ["Streamer", "separate", "separate_file"]
 
@@ -339,7 +339,8 @@ class Streamer:
     make it wait for up to ``n - 1`` more. What is kept between chunks does not grow.
 
     Args:
-        model: a causal encoder-masker-decoder system; it runs in evaluation mode.
+        model: a causal system that can advance piece by piece, such as
+            :class:`lib.models.EncoderMaskerDecoder`; it runs in evaluation mode.
         channels: of the stream.
 
     Attributes:
@@ -363,13 +364,13 @@ class Streamer:
 
     _nothing: torch.Tensor  # estimates of no sample, on the device of the last chunk
 
-    def __init__(self, model: EncoderMaskerDecoder, channels: int = 1):
+    def __init__(self, model: models.Separator, channels: int = 1):
         """Check that the model streams."""
-        if not isinstance(model, EncoderMaskerDecoder) or not model.is_causal:
+        if not hasattr(model, "advance") or not model.is_causal:
             raise InputError(
-                "model: expected a causal encoder-masker-decoder system, whose output waits for a "
-                f"bounded number of samples, got {type(model).__name__}; lib.separate.separate "
-                "runs others in blocks"
+                "model: expected a causal system that advances piece by piece, whose output waits "
+                f"for a bounded number of samples, got {type(model).__name__}; "
+                "lib.separate.separate runs others in blocks"
             )
         if channels < 1 or model.channels not in (None, channels):
             raise InputError(
@@ -433,20 +434,10 @@ class Streamer:
         received = self._received + (0 if chunk is None else chunk.shape[-1])
         left = received - self._returned if chunk is None else None
         with _inference(self.model):
-            if chunk is None:
-                memory["end"] = True
-                features = self.model.encoder.flush(memory)
-            else:
-                features = self.model.encoder(chunk[None].to(self._weights().device), memory)
-            estimates = self._nothing if chunk is None else self._none(chunk)
-            waiting = memory.get("features", features[..., :0])  # for masks
-            if features.shape[-1] or (chunk is None and waiting.shape[-1]):  # (1, ..., K)
-                masks = self.model.masker(features, memory)  # (1, S, ..., K')
-                features, ready = torch.cat([waiting, features], -1), masks.shape[-1]
-                memory["features"] = features[..., ready:].clone()
-                if ready:
-                    masked = masks * features[:, None, ..., :ready]
-                    estimates = self.model.decode(masked, left, memory)[0].to(estimates)
+            given = None if chunk is None else chunk[None].to(self._weights().device)
+            estimates = self.model.advance(given, left, memory)
+        nothing = self._nothing if chunk is None else self._none(chunk)
+        estimates = nothing if estimates is None else estimates[0].to(nothing)
         self._memory, self._received, self._nothing = memory, received, self._none(estimates)
         self._returned += estimates.shape[-1]
         return estimates

@@ -44,6 +44,15 @@ def through(peer, ours, mixture):
     return peer(pad(mixture, (before, behind)))[..., before : before + mixture.shape[-1]]
 
 
+def with_weights_of(ours, peer, rename):
+    """Hand our weights to a peer, whose names ``rename`` makes ours; it may have others as well."""
+    weights, state = ours.state_dict(), peer.state_dict()
+    values = {theirs: weights[name] for theirs in state for name in rename({theirs: state[theirs]})}
+    assert len(values) == len(weights)
+    peer.to(next(ours.parameters()).dtype).load_state_dict(peer.state_dict() | values)
+    return peer.eval()
+
+
 def stored_samples(estimates):
     """20 samples of each estimate (1, S, T)."""
     places = torch.linspace(0, estimates.shape[-1] - 1, 20, dtype=torch.float64).round().long()

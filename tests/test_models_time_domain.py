@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from peers import assert_same, by_rule, noise, signal, stored, stored_samples, through
+from peers import (
+    assert_same,
+    by_rule,
+    noise,
+    signal,
+    stored,
+    stored_samples,
+    through,
+    with_weights_of,
+)
 
 import lib  # noqa: F401 - lets torchaudio load
 from lib.errors import InputError
@@ -75,15 +84,6 @@ def asteroid(ours):
     decoder = weights.pop("encoder.decoder_filters")
     values = [encoder, encoder, *weights.values(), decoder]
     peer.to(encoder.dtype).load_state_dict(dict(zip(peer.state_dict(), values, strict=True)))
-    return peer.eval()
-
-
-def with_weights_of(ours, peer, rename):
-    """Hand our weights to a peer, whose names ``rename`` makes ours."""
-    weights, state = ours.state_dict(), peer.state_dict()
-    values = {theirs: weights[name] for theirs in state for name in rename({theirs: state[theirs]})}
-    assert len(values) == len(weights)
-    peer.to(ours.encoder.encoder_filters.dtype).load_state_dict(values)
     return peer.eval()
 
 

@@ -181,8 +181,10 @@ def test_channels_of_a_stereo_mixture_are_heard_together():
     with torch.no_grad():
         left = model(mixture)[:, :, 0]
         assert not torch.allclose(model(mixture * torch.tensor([[1.0], [0.0]]))[:, :, 0], left)
-    with pytest.raises(InputError, match="expected 2 channels, got 1"):
+    with pytest.raises(InputError, match=r"expected 2 channels, got 1; .*expand\(-1, 2, -1\)"):
         model(mixture[:, :1])
+    with pytest.raises(InputError, match="expected 2 channels, got 6; mix them down before"):
+        model(mixture.repeat(1, 3, 1))
 
 
 @pytest.mark.parametrize("activation, loudest", [("tanh", 1.0), ("linear", float("inf"))])

@@ -18,6 +18,7 @@ from lib.models.dcunet import DCUNet
 from lib.models.deep_clustering import DeepClustering
 from lib.models.deep_karaoke import DeepKaraoke
 from lib.models.deep_rnn import DeepRNN
+from lib.models.denoiser import Denoiser
 from lib.models.dprnn import DPRNN
 from lib.models.dptnet import DPTNet
 from lib.models.open_unmix import OpenUnmix
@@ -44,6 +45,7 @@ __all__ = [
     "DeepClustering",
     "DeepKaraoke",
     "DeepRNN",
+    "Denoiser",
     "EncoderMaskerDecoder",
     "OpenUnmix",
     "SepFormer",

@@ -31,6 +31,7 @@ __all__ = [
     "Separator",
     "SpectrogramSeparator",
     "TimeDomainSeparator",
+    "check_mixture",
     "estimate_names",
 ]
 
@@ -168,6 +169,35 @@ class EncoderMaskerDecoder(Separator):
         """
         raise NotImplementedError
 
+    def advance(
+        self, chunk: torch.Tensor | None, length: int | None, memory: Memory
+    ) -> torch.Tensor | None:
+        """Take a stream further (see :class:`lib.separate.Streamer`).
+
+        Args:
+            chunk: the next samples of the mixture ``(1, channels, time)``; None at the end.
+            length: None before the end, then how many samples are left.
+            memory: of the stream; what it holds is replaced, not changed.
+
+        Returns:
+            Estimates ``(1, sources, channels, time')`` of the samples that are finished; None if
+            there are none.
+        """
+        if chunk is None:
+            memory["end"] = True
+            features = self.encoder.flush(memory)
+        else:
+            features = self.encoder(chunk, memory)
+        waiting = memory.get("features", features[..., :0])  # for masks
+        if features.shape[-1] == 0 and (chunk is not None or waiting.shape[-1] == 0):
+            return None
+        masks = self.masker(features, memory)  # (1, S, ..., K')
+        features, ready = torch.cat([waiting, features], -1), masks.shape[-1]
+        memory["features"] = features[..., ready:].clone()
+        if ready == 0:
+            return None
+        return self.decode(masks * features[:, None, ..., :ready], length, memory)
+
     def forward(self, mixture: torch.Tensor) -> torch.Tensor:
         """Separate. See :meth:`Separator.forward`."""
         check_signal(mixture, "mixture", ndim=3)
@@ -250,12 +280,7 @@ class TimeDomainSeparator(EncoderMaskerDecoder):
 
     def forward(self, mixture: torch.Tensor) -> torch.Tensor:
         """Separate. See :meth:`Separator.forward`."""
-        check_signal(mixture, "mixture", ndim=3)
-        if mixture.shape[1] != 1:
-            raise InputError(
-                f"mixture: expected one channel, got {mixture.shape[1]}; run each channel by "
-                "itself, model(mixture.flatten(0, 1)[:, None]), or their mean"
-            )
+        check_mixture(mixture, self.channels)
         return super().forward(mixture)
 
     def decode(
@@ -263,6 +288,36 @@ class TimeDomainSeparator(EncoderMaskerDecoder):
     ) -> torch.Tensor:
         """Turn features (B, S, N, K) into waveforms (B, S, 1, length)."""
         return self.encoder.inverse(features, length, memory)
+
+
+def check_mixture(mixture: torch.Tensor, channels: int) -> None:
+    """Require a mixture of so many channels.
+
+    Args:
+        mixture: ``(batch, channels, time)``.
+        channels: that the system hears.
+
+    Raises:
+        InputError: if it is no finite signal of this shape.
+
+    Example:
+        >>> check_mixture(torch.zeros(1, 1, 8), channels=2)
+        Traceback (most recent call last):
+        ...
+        lib.errors.InputError: mixture: expected 2 channels, got 1; ...
+    """
+    check_signal(mixture, "mixture", ndim=3)
+    got = mixture.shape[1]
+    if got == channels:
+        return
+    if channels == 1:
+        advice = "run each channel by itself, model(mixture.flatten(0, 1)[:, None]), or their mean"
+    elif got == 1:
+        advice = f"give it to all of them, mixture.expand(-1, {channels}, -1)"
+    else:
+        advice = "mix them down before"
+    wanted = "one channel" if channels == 1 else f"{channels} channels"
+    raise InputError(f"mixture: expected {wanted}, got {got}; {advice}")
 
 
 def estimate_names(targets: Sequence[str], residual: str | None) -> list[str]:

@@ -46,9 +46,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from lib.errors import InputError, check_signal
+from lib.errors import InputError
 from lib.losses.precision import at_least_float32
-from lib.models.base import Separator
+from lib.models.base import Separator, check_mixture
 from lib.nn.activations import make_activation
 from lib.nn.wave_unet import UpSampling, reach, valid_lengths, valid_output
 
@@ -162,7 +162,7 @@ class WaveUNet(Separator):
 
     def forward(self, mixture: torch.Tensor) -> torch.Tensor:
         """Separate. See :meth:`lib.models.base.Separator.forward`."""
-        self._check(mixture)
+        check_mixture(mixture, self.channels)
         time = mixture.shape[-1]
         if self.padding == "same":
             behind = (1 - time) % self.stride
@@ -197,20 +197,11 @@ class WaveUNet(Separator):
             >>> model.predict(torch.randn(1, 1, needed)).shape[-1] == given
             True
         """
-        self._check(mixture)
+        check_mixture(mixture, self.channels)
         if self.padding == "same":
             raise InputError("padding: expected valid, which leaves context, got 'same'")
         valid_output(mixture.shape[-1], *self.sizes)
         return self._answer(mixture)
-
-    def _check(self, mixture: torch.Tensor) -> None:
-        check_signal(mixture, "mixture", ndim=3)
-        if mixture.shape[1] != self.channels:
-            wanted = "one channel" if self.channels == 1 else f"{self.channels} channels"
-            raise InputError(
-                f"mixture: expected {wanted}, got {mixture.shape[1]}; run each channel by itself, "
-                "or their mean"
-            )
 
     def _answer(self, mixture: torch.Tensor) -> torch.Tensor:
         """Map (B, C, T) to (B, S, C, T'); rates differ by (K + 1) / 2."""

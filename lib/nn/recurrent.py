@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from lib.errors import InputError
 from lib.framing import Memory
+from lib.nn.eager import eager_on_cpu
 
 __all__ = ["read"]
+
+_SHORT = 8  # frames: PyTorch's LSTM rearranges all weights at each call on a processor
 
 
 def read(layers: nn.RNNBase, x: torch.Tensor, memory: Memory | None = None) -> torch.Tensor:
@@ -37,5 +41,35 @@ def read(layers: nn.RNNBase, x: torch.Tensor, memory: Memory | None = None) -> t
         raise InputError(
             f"stream: expected layers that read forwards, got a bidirectional {layers.mode}"
         )
-    x, memory[layers] = layers(x, memory.get(layers))
+    state = memory.get(layers)
+    few = isinstance(layers, nn.LSTM) and layers.batch_first and x.shape[1] <= _SHORT
+    if few and eager_on_cpu(x) and not layers.training:
+        x, memory[layers] = _step(layers, x, state)
+    else:
+        x, memory[layers] = layers(x, state)
     return x
+
+
+def _step(
+    layers: nn.LSTM, x: torch.Tensor, state: tuple[torch.Tensor, torch.Tensor] | None
+) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
+    """Do what the layers do, frame by frame."""
+    if state is None:
+        zeros = x.new_zeros(layers.num_layers, len(x), layers.hidden_size)
+        state = zeros, zeros
+    hiddens, cells = [], []
+    for (from_input, from_hidden, *biases), hidden, cell in zip(
+        layers.all_weights, *state, strict=True
+    ):
+        input_bias, hidden_bias = biases or (None, None)
+        outputs = []
+        for gates in functional.linear(x, from_input, input_bias).unbind(1):
+            gates = gates + functional.linear(hidden, from_hidden, hidden_bias)  # (B, 4 H)
+            enter, keep, new, show = gates.chunk(4, -1)
+            cell = keep.sigmoid() * cell + enter.sigmoid() * new.tanh()
+            hidden = show.sigmoid() * cell.tanh()
+            outputs.append(hidden)
+        x = torch.stack(outputs, 1)  # (B, K, H)
+        hiddens.append(hidden)
+        cells.append(cell)
+    return x, (torch.stack(hiddens), torch.stack(cells))
