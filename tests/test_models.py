@@ -28,6 +28,7 @@ from lib.models import (
     DCCRN,
     DPRNN,
     UPIT,
+    BandSplitRNN,
     Chimera,
     ConditionedUNet,
     ConvTasNet,
@@ -169,6 +170,23 @@ SYSTEMS = {
     ),
     "DCUNet-real": System(lambda: DCUNet.tiny(arithmetic="real"), {}, mono=False),
     "D3Net": System(D3Net.tiny, {"{}": 2_966_509}),
+    "BandSplitRNN": System(
+        BandSplitRNN.tiny,
+        {
+            "{}": 36_417_160,
+            '{"target": "other"}': 36_417_160,
+            '{"target": "bass"}': 32_797_192,
+            '{"target": "drums"}': 41_024_392,
+        },
+        mono=False,
+    ),
+    "BandSplitRNN-stems": System(
+        lambda: BandSplitRNN(
+            ["drums", "bass"], None, None, 4, 6, 2, n_fft=200, hop_length=50, sample_rate=8000
+        ),
+        {},
+        mono=False,
+    ),
     "WaveUNet": System(WaveUNet.tiny, {"{}": 10_263_028, '{"variant": "M4"}': 10_263_390}),
     "WaveUNet-same": System(
         lambda: WaveUNet(filters=4, depth=4, padding="same", activation="linear"), {}

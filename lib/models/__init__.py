@@ -1,5 +1,6 @@
 """Systems: one file each, all of them a :class:`Separator`."""
 
+from lib.models.band_split_rnn import BandSplitRNN
 from lib.models.base import (
     EncoderMaskerDecoder,
     Separator,
@@ -31,6 +32,7 @@ from lib.models.upit import UPIT
 from lib.models.wave_unet import WaveUNet
 
 __all__ = [
+    "BandSplitRNN",
     "CDAE",
     "Chimera",
     "ConditionedUNet",
