@@ -21,6 +21,7 @@ __all__ = [
     "denoise_by_hand",
     "dilation_explorer",
     "embedding_sphere",
+    "encoder_decoder",
     "film_mixer",
     "fold_sequence",
     "guess_the_score",
