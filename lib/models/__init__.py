@@ -22,6 +22,7 @@ from lib.models.deep_rnn import DeepRNN
 from lib.models.denoiser import Denoiser
 from lib.models.dprnn import DPRNN
 from lib.models.dptnet import DPTNet
+from lib.models.mdx_net import MDXNet
 from lib.models.open_unmix import OpenUnmix
 from lib.models.sepformer import SepFormer
 from lib.models.spleeter import Spleeter
@@ -49,6 +50,7 @@ __all__ = [
     "DeepRNN",
     "Denoiser",
     "EncoderMaskerDecoder",
+    "MDXNet",
     "OpenUnmix",
     "SepFormer",
     "Separator",

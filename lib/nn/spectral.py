@@ -9,7 +9,7 @@ from torch import nn
 
 from lib.errors import InputError
 
-__all__ = ["SpectralFeatures", "channel_magnitudes"]
+__all__ = ["SpectralFeatures", "channel_magnitudes", "heard_channels", "own_channels"]
 
 # the spectrum's power below this share of the mixture's mean counts as silence (-60 dB)
 _FLOOR = 1e-6
@@ -40,6 +40,55 @@ def channel_magnitudes(spectrogram: torch.Tensor, channels: int) -> torch.Tensor
     if spectrogram.shape[1] not in (1, channels):
         raise InputError(f"mixture: expected 1 or {channels} channels, got {spectrogram.shape[1]}")
     return magnitudes.expand(-1, channels, -1, -1)
+
+
+def heard_channels(spectrogram: torch.Tensor, channels: int) -> torch.Tensor:
+    """Give a network that hears so many channels at once what a mixture has.
+
+    Args:
+        spectrogram: ``(batch, C, freq, frames)``.
+        channels: that the network hears: with 1 each channel by itself, else a mono mixture on
+            each.
+
+    Returns:
+        ``(items, channels, freq, frames)``, with ``batch * C`` items if ``channels`` is 1. The
+        way back is :func:`own_channels`.
+
+    Raises:
+        InputError: if the mixture has neither one channel nor as many as the network.
+
+    Example:
+        >>> heard_channels(torch.zeros(3, 2, 5, 7), 1).shape
+        torch.Size([6, 1, 5, 7])
+        >>> heard_channels(torch.zeros(3, 1, 5, 7), 2).shape
+        torch.Size([3, 2, 5, 7])
+    """
+    if channels == 1:
+        return spectrogram.flatten(0, 1)[:, None]
+    if spectrogram.shape[1] not in (1, channels):
+        raise InputError(f"mixture: expected 1 or {channels} channels, got {spectrogram.shape[1]}")
+    return spectrogram.expand(-1, channels, -1, -1)
+
+
+def own_channels(estimates: torch.Tensor, channels: int) -> torch.Tensor:
+    """Give a mixture's estimates the channels that it has, after :func:`heard_channels`.
+
+    Args:
+        estimates: ``(items, sources, channels of the network, freq, frames)``.
+        channels: of the mixture; a mono mixture gets the mean of what the network says.
+
+    Returns:
+        ``(batch, sources, channels, freq, frames)``.
+
+    Example:
+        >>> own_channels(torch.zeros(6, 4, 1, 5, 7), 2).shape
+        torch.Size([3, 4, 2, 5, 7])
+        >>> own_channels(torch.zeros(3, 4, 2, 5, 7), 1).shape
+        torch.Size([3, 4, 1, 5, 7])
+    """
+    if estimates.shape[2] == 1:
+        return estimates[:, :, 0].unflatten(0, (-1, channels)).transpose(1, 2)
+    return estimates.mean(2, keepdim=True) if channels == 1 else estimates
 
 
 class SpectralFeatures(nn.Module):
