@@ -98,7 +98,7 @@ def _excerpts(**options: Any) -> Songs:
 
 _FLOOR = "Floor: do nothing"
 _CLASSICAL = "Without learning"
-_NETWORKS = "Networks, trained on the pack's training speakers"
+_NETWORKS = "Networks, which have met none of these recordings"
 _CEILING = "Ceiling: masks computed from the true sources"
 
 METHODS: dict[str, Method] = {
