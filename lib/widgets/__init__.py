@@ -14,6 +14,7 @@ from types import ModuleType
 __all__ = [
     "attention_lens",
     "basis_gallery",
+    "blend_bar",
     "complex_mask_plane",
     "context_ruler",
     "dataset_atlas",
