@@ -13,6 +13,7 @@ from types import ModuleType
 
 __all__ = [
     "attention_lens",
+    "band_splitter",
     "basis_gallery",
     "blend_bar",
     "complex_mask_plane",
