@@ -29,6 +29,7 @@ from lib.models import (
     DPRNN,
     UPIT,
     BandSplitRNN,
+    BandSplitRoFormer,
     Chimera,
     ConditionedUNet,
     ConvTasNet,
@@ -185,6 +186,18 @@ SYSTEMS = {
     "BandSplitRNN-stems": System(
         lambda: BandSplitRNN(
             ["drums", "bass"], None, None, 4, 6, 2, n_fft=200, hop_length=50, sample_rate=8000
+        ),
+        {},
+        mono=False,
+    ),
+    "BandSplitRoFormer": System(
+        BandSplitRoFormer.tiny,
+        {"{}": 72_173_292, '{"layers": 9}': 82_824_732, '{"layers": 12}': 93_476_172},
+        mono=False,
+    ),
+    "BandSplitRoFormer-mel": System(
+        lambda: BandSplitRoFormer(
+            ["one", "two"], None, 1, "mel", 8, 2, 1, n_fft=600, hop_length=100, sample_rate=16000
         ),
         {},
         mono=False,

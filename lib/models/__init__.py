@@ -1,6 +1,7 @@
 """Systems: one file each, all of them a :class:`Separator`."""
 
 from lib.models.band_split_rnn import BandSplitRNN
+from lib.models.band_split_roformer import BandSplitRoFormer
 from lib.models.base import (
     EncoderMaskerDecoder,
     Separator,
@@ -34,6 +35,7 @@ from lib.models.wave_unet import WaveUNet
 
 __all__ = [
     "BandSplitRNN",
+    "BandSplitRoFormer",
     "CDAE",
     "Chimera",
     "ConditionedUNet",

@@ -74,6 +74,7 @@ class SelfAttention(nn.Module):
         channels: C, of input and output.
         heads: H, a divisor of C.
         dropout: of the weights.
+        bias: add offsets, to queries, keys and values as well.
 
     Raises:
         InputError: if the heads do not divide the channels.
@@ -87,15 +88,15 @@ class SelfAttention(nn.Module):
         (torch.Size([3, 50, 8]), torch.Size([3, 2, 50, 50]))
     """
 
-    def __init__(self, channels: int, heads: int, dropout: float = 0.0):
+    def __init__(self, channels: int, heads: int, dropout: float = 0.0, bias: bool = True):
         super().__init__()
         if heads < 1 or channels < 1 or channels % heads:
             raise InputError(
                 f"heads: expected a number that divides the {channels} channels, got {heads}"
             )
         self.heads, self.dropout = heads, dropout
-        self.project = nn.Linear(channels, 3 * channels)  # to queries, keys and values
-        self.output = nn.Linear(channels, channels)
+        self.project = nn.Linear(channels, 3 * channels, bias)  # to queries, keys and values
+        self.output = nn.Linear(channels, channels, bias)
 
     def _queries_keys_values(self, frames: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Three of (B, H, T, C / H)."""
@@ -104,13 +105,16 @@ class SelfAttention(nn.Module):
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         """Map frames (B, T, C) to (B, T, C)."""
+        return self.output(self.read(frames).transpose(1, 2).flatten(2))
+
+    def read(self, frames: torch.Tensor) -> torch.Tensor:
+        """Return what each head reads for each frame of (B, T, C), (B, H, T, C / H)."""
         attend = functional.scaled_dot_product_attention
         if frames.device.type == "cpu":  # whose gradients of it in bfloat16 take ten times longer
             attend = full_precision(attend)
-        read = attend(
+        return attend(
             *self._queries_keys_values(frames), dropout_p=self.dropout if self.training else 0.0
-        )  # (B, H, T, C / H)
-        return self.output(read.transpose(1, 2).flatten(2))
+        )
 
     @torch.no_grad()
     def weights(self, frames: torch.Tensor) -> torch.Tensor:
