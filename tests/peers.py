@@ -46,8 +46,10 @@ def through(peer, ours, mixture):
 
 def with_weights_of(ours, peer, rename):
     """Hand our weights to a peer, whose names ``rename`` makes ours; it may have others as well."""
-    weights, state = ours.state_dict(), peer.state_dict()
-    values = {theirs: weights[name] for theirs in state for name in rename({theirs: state[theirs]})}
+    weights, values = ours.state_dict(), {}
+    for theirs, value in peer.state_dict().items():
+        for name in rename({theirs: value}).keys() & weights.keys():
+            values[theirs] = weights[name].view_as(value)
     assert len(values) == len(weights)
     peer.to(next(ours.parameters()).dtype).load_state_dict(peer.state_dict() | values)
     return peer.eval()

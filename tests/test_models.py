@@ -42,6 +42,7 @@ from lib.models import (
     Denoiser,
     DPTNet,
     EncoderMaskerDecoder,
+    HybridDemucs,
     MDXNet,
     OpenUnmix,
     Separator,
@@ -232,6 +233,13 @@ SYSTEMS = {
         lambda: Denoiser(3, 3, 6, 2, 2, 1, causal=False, normalize="utterance", residual=None), {}
     ),
     "Denoiser-sizes": System(lambda: Denoiser(6, 3, 7, 3, 1, 1, normalize=None), {}),
+    "HybridDemucs": System(HybridDemucs.tiny, {"{}": 83_637_832}),
+    "HybridDemucs-sizes": System(
+        lambda: HybridDemucs(
+            [*"abc"], 1, 4, 4, 64, 2, 2, 4, 2, decoder_branches=True, sample_rate=8000
+        ),
+        {},
+    ),
 }
 every_system = pytest.mark.parametrize("name", SYSTEMS)
 
@@ -247,6 +255,8 @@ def frame(model: Separator) -> tuple[int, int]:
         return model.stride, model.stride
     if isinstance(model, Denoiser):
         return model.frame, model.stride
+    if isinstance(model, HybridDemucs):
+        return model.stft.n_fft, model.stft.hop_length
     encoder = model.encoder
     if isinstance(model, SpectrogramSeparator):
         return encoder.n_fft, encoder.hop_length

@@ -23,6 +23,7 @@ from lib.models.deep_rnn import DeepRNN
 from lib.models.denoiser import Denoiser
 from lib.models.dprnn import DPRNN
 from lib.models.dptnet import DPTNet
+from lib.models.hybrid_demucs import HybridDemucs
 from lib.models.mdx_net import MDXNet
 from lib.models.open_unmix import OpenUnmix
 from lib.models.sepformer import SepFormer
@@ -52,6 +53,7 @@ __all__ = [
     "DeepRNN",
     "Denoiser",
     "EncoderMaskerDecoder",
+    "HybridDemucs",
     "MDXNet",
     "OpenUnmix",
     "SepFormer",

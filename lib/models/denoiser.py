@@ -42,7 +42,7 @@ from lib.errors import InputError
 from lib.framing import Memory
 from lib.losses.precision import at_least_float32
 from lib.models.base import Separator, check_mixture
-from lib.nn.demucs import Down, RunningLevel, Up, deviation, rescale
+from lib.nn.demucs import Down, RunningLevel, Up, rescale, std_mean
 from lib.nn.interpolation import DoubleRate, HalveRate
 from lib.nn.recurrent import read
 
@@ -256,7 +256,7 @@ class Denoiser(Separator):
             return self.level(mixture, memory)
         if self.normalize is None:
             return torch.ones_like(mixture)
-        return deviation(mixture, mixture.mean(-1, keepdim=True), (-1,))
+        return std_mean(mixture, (-1,))[0]
 
     def _reach(self) -> int:
         """Follow each phase of an output sample to the last sample of the mixture that it needs."""

@@ -6,6 +6,8 @@ arXiv:1911.13254.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -21,8 +23,8 @@ __all__ = [
     "StridedConv",
     "StridedTranspose",
     "Up",
-    "deviation",
     "rescale",
+    "std_mean",
 ]
 
 _SHORT = 32  # frames: in a piece of a stream a plain matrix costs less than a convolution
@@ -209,22 +211,23 @@ class RunningLevel(nn.Module):
         return (sums / counts).sqrt().to(waveform.dtype)
 
 
-def deviation(signal: torch.Tensor, mean: torch.Tensor, dim: tuple[int, ...]) -> torch.Tensor:
-    """Compute the standard deviation, that of a single number being 0.
+def std_mean(signal: torch.Tensor, dim: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Compute standard deviation and mean, the deviation of a single number being 0.
 
     Args:
         signal: real.
-        mean: over the same dimensions.
         dim: dimensions, which are kept.
 
     Example:
-        >>> signal = torch.tensor([[1.0, 3.0]])
-        >>> deviation(signal, signal.mean(1, keepdim=True), (1,))
-        tensor([[1.4142]])
+        >>> std_mean(torch.tensor([[1.0, 3.0]]), (1,))
+        (tensor([[1.4142]]), tensor([[2.]]))
+        >>> std_mean(torch.tensor([[3.0]]), (1,))
+        (tensor([[0.]]), tensor([[3.]]))
     """
-    squares = (signal - mean).square().sum(dim, keepdim=True)
-    count = signal.numel() // squares.numel()
-    return (squares / max(count - 1, 1)).sqrt()
+    mean = signal.mean(dim, keepdim=True)
+    energy = (signal - mean).square().sum(dim, keepdim=True)
+    count = math.prod(signal.shape[place] for place in dim)
+    return (energy / max(1, count - 1)).sqrt(), mean
 
 
 @torch.no_grad()

@@ -100,7 +100,7 @@ def give_weights(model: Separator, release: Release, paths: Mapping[str, Path]) 
 def rename(weights: Mapping[str, torch.Tensor], names: Mapping[str, str]) -> Weights:
     """Give weights of a peer the names that they have here.
 
-    Convolutions over both axes of chunks that look at one frame become such over one axis.
+    Convolutions over two axes with a kernel of one place become such over one axis.
 
     Args:
         weights: a peer's ``state_dict()``.
@@ -114,5 +114,5 @@ def rename(weights: Mapping[str, torch.Tensor], names: Mapping[str, str]) -> Wei
     for name, values in weights.items():
         for theirs, ours in names.items():
             name = re.sub(theirs, ours, name)
-        renamed[name] = values.flatten(2) if values.ndim == 4 else values
+        renamed[name] = values.flatten(2) if values.shape[2:] == (1, 1) else values
     return renamed

@@ -1,0 +1,45 @@
+"""Demucs and its hybrids, as their authors and torchaudio published them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from lib.models.official.release import Weights, rename
+
+__all__ = ["from_demucs"]
+
+# parts of names in the authors' HDemucs and HTDemucs and in torchaudio's HDemucs, and here
+_NAMES = {
+    r"^freq_(en|de)coder": r"\1coder",
+    r"^t(en|de)coder": r"time_\1coder",
+    r"^freq_emb": "embedding",
+    # residual branches: sequences of seven modules, or of nine with a BLSTM and attention
+    r"\.dconv\.layers\.": ".branch.",
+    r"(branch\.\d+)\.0\.": r"\1.narrow.",
+    r"(branch\.\d+)\.1\.": r"\1.narrow_norm.",
+    r"(branch\.\d+)\.3\.(lstm|linear)": r"\1.context.0.\2",
+    r"(branch\.\d+)\.4\.proj": r"\1.context.1.output",
+    r"(branch\.\d+)\.4\.(content|query|key)": r"\1.context.1.\2",
+    r"(branch\.\d+)\.[35]\.": r"\1.widen.",
+    r"(branch\.\d+)\.[46]\.(weight|bias)": r"\1.widen_norm.\2",
+    r"(branch\.\d+)\.[68]\.scale": r"\1.scale",
+}
+
+
+def from_demucs(weights: Mapping[str, torch.Tensor]) -> Weights:
+    """Name weights of the authors' ``HDemucs`` as :class:`lib.models.HybridDemucs` does.
+
+    Args:
+        weights: its ``state_dict()``, or that of torchaudio's class, which has one normalisation
+            more than it uses.
+
+    Returns:
+        what :meth:`torch.nn.Module.load_state_dict` takes.
+
+    Example:
+        >>> from_demucs({"tencoder.3.dconv.layers.1.6.scale": torch.zeros(1)})
+        {'time_encoder.3.branch.1.scale': tensor([0.])}
+    """
+    return rename(weights, _NAMES)
