@@ -383,3 +383,38 @@ class FolderSongs:
         excerpt = read_excerpt(path, found, first, frames)
         excerpt = resample(excerpt, found.sample_rate, self.sample_rate)
         return excerpt if seconds is None else excerpt[:, : round(seconds * self.sample_rate)]
+
+
+class FolderRecordings(FolderSongs):
+    """Recordings whose sources nobody has: all sound files in and below a folder.
+
+    Args:
+        root: the folder.
+        sample_rate: Hz; files of a higher rate are resampled.
+
+    Raises:
+        DataError: if there is no sound file, or one is damaged or of a lower rate.
+
+    Example:
+        >>> FolderRecordings(Path("/nowhere"), 8000)
+        Traceback (most recent call last):
+        ...
+        lib.errors.DataError: /nowhere: expected a folder with recordings, got nothing there; check
+        its name
+    """
+
+    def __init__(self, root: str | Path, sample_rate: int):
+        self._root = require_folder(root, "", "recordings")
+        self.sample_rate = sample_rate
+        files = sound_files(self._root, "**/*")
+        if not files:
+            raise DataError(
+                f"{root}: expected recordings ({', '.join(SUFFIXES)}), got none; check its name"
+            )
+        self.seconds = {
+            path.relative_to(self._root).as_posix(): header(path, sample_rate).seconds
+            for path in files
+        }
+
+    def _path(self, name: str, stem: str) -> Path:
+        return self._root / name
