@@ -1,4 +1,4 @@
-"""Checks of chapter 25: bands and their widths, the size of a network, where a source is active."""
+"""Checks of chapter 25: bands and their widths, the size of a network, where a source is heard."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import random
 import torch
 
 from lib.checks import CheckFailed, NotAttempted, close, equal, exercise, holds
+from lib.data.activity import salient_segments
 from lib.models.band_split_rnn import SCHEMES, TargetNetwork
 from lib.nn.bands import band_widths
 
@@ -144,67 +145,32 @@ def parameters(answer):
 
 # ------------------------------------------------------------------ 3
 
-_CHUNKS = 10
+
+def _salient(track: torch.Tensor, seconds: float, threshold) -> list[int]:
+    """Salient segments of a track at 1 kHz, with another threshold for energies (segments, 10)."""
+    size = round(1000 * seconds)
+    chunks = track.unfold(-1, size, size // 2).unflatten(-1, (10, -1))  # (C, segments, 10, size/10)
+    energies = chunks.square().mean((0, -1)).sqrt()
+    heard = (energies > threshold(energies)).sum(-1) > 5
+    return (heard.nonzero()[:, 0] * (size // 2)).tolist()
 
 
-def active_segments(waveform: torch.Tensor, sample_rate: int, seconds: float = 6.0) -> list[int]:
-    """Find the segments of a track in which its source is active, by level alone.
-
-    Segments overlap by half. Each is cut into 10 chunks, whose level is the root of the mean
-    square of all samples and channels. A chunk is active above a threshold: the level that 15 % of
-    all chunks of all segments do not reach, but at least 1e-3. A segment is active if more than
-    half of its chunks are.
-
-    Args:
-        waveform: ``(channels, time)``.
-        sample_rate: Hz.
-        seconds: length of a segment.
-
-    Returns:
-        The first sample of each active segment.
-
-    Source: Y. Luo and J. Yu, "Music source separation with band-split RNN", section IV-A. The paper
-    calls the level an energy, and sets that of silent chunks to 1e-5, which is below any threshold.
-
-    Example:
-        >>> track = torch.cat([torch.zeros(1, 100), torch.ones(1, 100)], 1)
-        >>> active_segments(track, sample_rate=10, seconds=4.0)
-        [100, 120, 140, 160]
-    """
-    return _active(waveform, sample_rate, seconds)
-
-
-def _active(
-    waveform: torch.Tensor,
-    sample_rate: int,
-    seconds: float,
-    quantile: float = 0.15,
-    floor: float = 1e-3,
-    each: bool = False,
-) -> list[int]:
-    """The same with other numbers, or with a threshold for each segment."""
-    size = round(seconds * sample_rate) // _CHUNKS * _CHUNKS
-    if waveform.shape[-1] < size:
-        return []
-    segments = waveform.unfold(-1, size, size // 2)  # (C, segments, size)
-    chunks = segments.unflatten(-1, (_CHUNKS, -1))  # (C, segments, 10, size / 10)
-    levels = chunks.square().mean((0, -1)).sqrt()  # (segments, 10)
-    rows = levels if each else levels.flatten()[None]
-    threshold = rows.quantile(quantile, 1, keepdim=True).clamp_min(floor)
-    active = (levels > threshold).float().mean(-1) > 0.5
-    return [int(place) * (size // 2) for place in active.nonzero()]
-
-
-def _active_hint(got: list[int], track: torch.Tensor, seconds: float, right: list[int]) -> str:
+def _salient_hint(got: list[int], track: torch.Tensor, seconds: float, right: list[int]) -> str:
     """Which mistake gives these segments, if it is a known one."""
-    mistakes = {
-        "Where all is soft, the threshold is 1e-3.": {"floor": 0.0},
-        "One threshold for the whole track, not for each segment.": {"each": True},
-        "The threshold is the level that 15 % of the chunks do not reach.": {"quantile": 0.5},
-        "15 % of the chunks lie below the threshold, not above it.": {"quantile": 0.85},
+    thresholds = {
+        "Where all is soft, the threshold is 1e-3.": lambda energies: energies.quantile(0.15),
+        "One threshold for the whole track, not for each segment.": lambda energies: (
+            energies.quantile(0.15, 1, keepdim=True).clamp_min(1e-3)
+        ),
+        "The threshold is the energy that 15 % of the chunks do not reach.": lambda energies: (
+            energies.quantile(0.5).clamp_min(1e-3)
+        ),
+        "15 % of the chunks lie below the threshold, not above it.": lambda energies: (
+            energies.quantile(0.85).clamp_min(1e-3)
+        ),
     }
-    for hint, changed in mistakes.items():
-        if got == _active(track, 1000, seconds, **changed):
+    for hint, threshold in thresholds.items():
+        if got == _salient(track, seconds, threshold):
             return hint
     if any(place % round(500 * seconds) for place in got):
         return "Segments begin at multiples of half of their length."
@@ -226,8 +192,8 @@ def _track(kind: int) -> torch.Tensor:
     return torch.cat(pieces, 1).double()
 
 
-@exercise("ch25.active")
-def active(answer):
+@exercise("ch25.salient")
+def salient(answer):
     """Five tracks, with segments of two lengths; then one that is shorter than a segment."""
     names = ("a voice with pauses", "drums", "next to nothing", "a chorus", "silence")
     for kind, name in enumerate(names):
@@ -241,8 +207,8 @@ def active(answer):
                 got = [int(place) for place in got]
             except TypeError as error:
                 raise CheckFailed(f"{what}: expected a list of samples, got {got!r}") from error
-            right = active_segments(track, 1000, seconds)
-            hint = _active_hint(got, track, seconds, right)
+            right = salient_segments(track, 1000, seconds)
+            hint = _salient_hint(got, track, seconds, right)
             equal(got, right, what, hint=hint)
     short = torch.ones(2, 900, dtype=torch.float64)
     holds(

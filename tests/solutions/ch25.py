@@ -6,7 +6,8 @@ import math
 
 import torch
 
-from lib.checks.ch25 import active_segments, parameters_of
+from lib.checks.ch25 import parameters_of
+from lib.data.activity import salient_segments
 from lib.nn.bands import band_widths
 
 
@@ -59,7 +60,7 @@ def _with(**factors):
     return lambda *settings: parameters(*settings, **factors)
 
 
-def active(waveform, sample_rate, seconds):
+def salient(waveform, sample_rate, seconds):
     size, found = round(seconds * sample_rate), []
     starts = range(0, waveform.shape[-1] - size + 1, size // 2)
     levels = [
@@ -77,7 +78,9 @@ def active(waveform, sample_rate, seconds):
 
 def _side_by_side(waveform, sample_rate, seconds):
     return [
-        start for start in active(waveform, sample_rate, seconds) if not start % int(1000 * seconds)
+        start
+        for start in salient(waveform, sample_rate, seconds)
+        if not start % int(1000 * seconds)
     ]
 
 
@@ -97,17 +100,17 @@ def _with_threshold(of):
 
 
 def _cut_short(waveform, sample_rate, seconds):
-    return active(waveform, sample_rate, seconds) or [0] * bool(waveform.abs().max() > 0.9)
+    return salient(waveform, sample_rate, seconds) or [0] * bool(waveform.abs().max() > 0.9)
 
 
 def _shifted(waveform, sample_rate, seconds):
-    return [start + 1 for start in active(waveform, sample_rate, seconds)]
+    return [start + 1 for start in salient(waveform, sample_rate, seconds)]
 
 
 RIGHT = {
     "ch25.widths": [widths, band_widths],
     "ch25.parameters": [parameters, parameters_of],
-    "ch25.active": [active, active_segments],
+    "ch25.salient": [salient, salient_segments],
 }
 
 WRONG = {
@@ -135,7 +138,7 @@ WRONG = {
         (lambda *settings: parameters(*settings) + 1, "which of them is wrong"),
         (lambda *settings: "36 M", "expected numbers"),
     ],
-    "ch25.active": [
+    "ch25.salient": [
         (_side_by_side, "begin twice as often"),
         (_with_threshold(lambda levels: levels.quantile(0.15)), "the threshold is 1e-3"),
         (
@@ -158,5 +161,5 @@ def _not_written(*arguments):
 OPEN = {
     "ch25.widths": [..., None, _not_written, lambda *arguments: None],
     "ch25.parameters": [..., None, _not_written, lambda *settings: None],
-    "ch25.active": [..., None, _not_written, lambda *arguments: None],
+    "ch25.salient": [..., None, _not_written, lambda *arguments: None],
 }
