@@ -470,12 +470,16 @@ class Toy:
         self.mask, self.order = mask, list(order)
 
     def __call__(self, mixture):
-        spectrogram = self.encoder(mixture)
-        masked = self.masker(spectrogram) * spectrogram[:, None]
-        return self.encoder.inverse(masked, mixture.shape[-1])
+        return self.decode(self.spectra(self.encoder(mixture)), mixture.shape[-1])
+
+    def decode(self, spectra, length):
+        return self.encoder.inverse(spectra, length)
 
     def masker(self, spectrogram):
         return self.mask[:, self.order]
+
+    def spectra(self, spectrogram):
+        return self.masker(spectrogram) * spectrogram[:, None]
 
     def magnitudes(self, spectrogram):
         return self.masker(spectrogram) * spectrogram.abs()[:, None]

@@ -4,6 +4,7 @@ from lib.losses.clustering import active_points, deep_clustering_loss, dominant_
 from lib.losses.consistency import mixture_consistency_penalty, project_to_mixture
 from lib.losses.objectives import OBJECTIVES, make_objective
 from lib.losses.pit import pairwise, pit
+from lib.losses.self_training import SelfTraining
 from lib.losses.spectrogram import (
     log_loss,
     magnitude_loss,
@@ -13,14 +14,22 @@ from lib.losses.spectrogram import (
     power_loss,
     signal_approximation_loss,
 )
-from lib.losses.waveform import l1_loss, multi_resolution_stft_loss, si_snr_loss, snr_loss
+from lib.losses.waveform import (
+    l1_loss,
+    l2_loss,
+    multi_resolution_stft_loss,
+    si_snr_loss,
+    snr_loss,
+)
 
 __all__ = [
     "OBJECTIVES",
+    "SelfTraining",
     "active_points",
     "deep_clustering_loss",
     "dominant_source",
     "l1_loss",
+    "l2_loss",
     "log_loss",
     "magnitude_loss",
     "make_objective",

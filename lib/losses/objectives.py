@@ -21,6 +21,7 @@ from lib.errors import InputError
 from lib.losses.clustering import active_points, deep_clustering_loss, dominant_source
 from lib.losses.consistency import mixture_consistency_penalty
 from lib.losses.pit import pairwise, pit
+from lib.losses.self_training import ComplexL1, SelfTraining
 from lib.losses.spectrogram import (
     DISTANCES,
     log_loss,
@@ -29,10 +30,17 @@ from lib.losses.spectrogram import (
     phase_sensitive_magnitude,
     power_loss,
 )
-from lib.losses.waveform import l1_loss, multi_resolution_stft_loss, si_snr_loss, snr_loss
+from lib.losses.waveform import (
+    l1_loss,
+    l2_loss,
+    multi_resolution_stft_loss,
+    si_snr_loss,
+    snr_loss,
+)
 
 _WAVEFORM_LOSSES: dict[str, Callable[..., torch.Tensor]] = {
     "l1": l1_loss,
+    "l2": l2_loss,
     "multi_resolution_stft": multi_resolution_stft_loss,
     "si_snr": si_snr_loss,
     "snr": snr_loss,
@@ -47,7 +55,7 @@ class Waveform:
     """Compare estimated waveforms with the sources.
 
     Args:
-        loss: ``si_snr``, ``snr``, ``l1`` or ``multi_resolution_stft``.
+        loss: ``si_snr``, ``snr``, ``l1``, ``l2`` or ``multi_resolution_stft``.
         permutation: ``none`` compares in order, ``utterance`` in the best order; if not given, the
             latter where the model's sources are of one type (``model.any_order``).
 
@@ -409,9 +417,11 @@ class L1STFT:
 OBJECTIVES: dict[str, type] = {
     "attractor": Attractor,
     "chimera": Chimera,
+    "complex_l1": ComplexL1,
     "deep_clustering": DeepClustering,
     "l1_stft": L1STFT,
     "mask": Mask,
+    "self_training": SelfTraining,
     "spectrogram": Spectrogram,
     "voice_and_noise": VoiceAndNoise,
     "waveform": Waveform,

@@ -151,6 +151,28 @@ def l1_loss(estimate: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
 
 
 @full_precision
+def l2_loss(estimate: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+    """Mean squared error over time.
+
+    Args:
+        estimate: ``(..., time)``.
+        reference: ``(..., time)``.
+
+    Returns:
+        ``(...)``, in the squared unit of the signals.
+
+    Raises:
+        InputError: if the shapes do not fit.
+
+    Example:
+        >>> l2_loss(torch.tensor([1.0, 3.0]), torch.tensor([0.0, 0.0])).item()
+        5.0
+    """
+    check_broadcast(estimate, reference)
+    return (estimate - reference).square().mean(-1)
+
+
+@full_precision
 def multi_resolution_stft_loss(
     estimate: torch.Tensor,
     reference: torch.Tensor,

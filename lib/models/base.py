@@ -237,6 +237,17 @@ class SpectrogramSeparator(EncoderMaskerDecoder):
         """Invert spectrograms ``(..., freq, frames)``."""
         return self.encoder.inverse(features, length, memory)
 
+    def spectra(self, spectrogram: torch.Tensor) -> torch.Tensor:
+        """Estimate the spectrograms of the sources; what losses on complex numbers compare.
+
+        Args:
+            spectrogram: of the mixture, complex ``(batch, channels, freq, frames)``.
+
+        Returns:
+            complex ``(batch, sources, channels, freq, frames)``.
+        """
+        return self.masker(spectrogram) * spectrogram[:, None]
+
     def magnitudes(self, spectrogram: torch.Tensor) -> torch.Tensor:
         """Estimate the magnitudes of the sources; what losses on spectrograms compare.
 

@@ -205,9 +205,11 @@ class CDAE(SpectrogramSeparator):
     def forward(self, mixture: torch.Tensor) -> torch.Tensor:
         """Separate. See :meth:`lib.models.base.Separator.forward`."""
         check_signal(mixture, "mixture", ndim=3)
-        spectrogram = self.encoder(mixture)  # (B, C, F, K)
-        estimates = self.magnitudes(spectrogram) * torch.sgn(spectrogram)[:, None]
-        return self.decode(estimates, mixture.shape[-1])  # (B, S, C, T)
+        return self.decode(self.spectra(self.encoder(mixture)), mixture.shape[-1])  # (B, S, C, T)
+
+    def spectra(self, spectrogram: torch.Tensor) -> torch.Tensor:
+        """Estimate the spectrograms (B, S, C, F, K) of the sources, with the mixture's phase."""
+        return self.magnitudes(spectrogram) * torch.sgn(spectrogram)[:, None]
 
     def magnitudes(self, spectrogram: torch.Tensor) -> torch.Tensor:
         """Estimate the magnitudes (B, S, C, F, K) of the sources."""

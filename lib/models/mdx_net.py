@@ -106,8 +106,8 @@ class Spectra(nn.Module):
 class MDXNet(SpectrogramSeparator):
     """The spectrogram of each target from a network of its own.
 
-    ``masker`` answers with spectrograms, not masks: train it by waveforms. With ``channels=1`` each
-    channel of a mixture is separated by itself.
+    ``masker`` answers with spectrograms, not masks: train it by ``spectra`` or waveforms. With
+    ``channels=1`` each channel of a mixture is separated by itself.
 
     Args:
         targets: what to estimate, one network each.
@@ -183,11 +183,15 @@ class MDXNet(SpectrogramSeparator):
     def forward(self, mixture: torch.Tensor) -> torch.Tensor:
         """Separate. See :meth:`lib.models.base.Separator.forward`."""
         check_signal(mixture, "mixture", ndim=3)
-        return self.decode(self.masker(self.encoder(mixture)), mixture.shape[-1])
+        return self.decode(self.spectra(self.encoder(mixture)), mixture.shape[-1])
+
+    def spectra(self, spectrogram: torch.Tensor) -> torch.Tensor:
+        """Estimate the spectrograms (B, S, C, F, K) of the sources."""
+        return self.masker(spectrogram)
 
     def magnitudes(self, spectrogram: torch.Tensor) -> torch.Tensor:
         """Estimate the magnitudes (B, S, C, F, K) of the sources."""
-        return self.masker(spectrogram).abs()
+        return self.spectra(spectrogram).abs()
 
 
 class Mixer(nn.Module):

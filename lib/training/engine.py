@@ -41,7 +41,7 @@ import torch
 from lib.errors import CourseError, DataError, InputError, require_package
 from lib.losses import make_objective
 from lib.training.data import MixtureData
-from lib.training.recipes import build_model, load_recipe, max_seconds
+from lib.training.recipes import build_model, give_weights, load_recipe, max_seconds
 from lib.training.task import SCORE, SeparationTask
 
 pl = require_package("lightning.pytorch", "training", "lightning")
@@ -224,7 +224,8 @@ def train(
         _check_folder(out, recipe, resume)
     model = build_model(recipe)
     data = MixtureData.from_recipe(recipe, model)
-    model.calibrate(data.train_items[index].mixture for index in range(CALIBRATED_ON))
+    if not give_weights(model, recipe):
+        model.calibrate(data.train_items[index].mixture for index in range(CALIBRATED_ON))
     options = recipe["trainer"]
     if options["compile"]:
         model.compile()
@@ -328,6 +329,8 @@ def fit(trainer: Any, task: SeparationTask, data: MixtureData, checkpoint: Path 
     """
     handler = signal.getsignal(signal.SIGINT)
     try:
+        if checkpoint is None and data.val_items and hasattr(task.objective, "validated"):
+            trainer.validate(task, data, verbose=False)  # the score that has to be beaten
         trainer.fit(task, data, ckpt_path=checkpoint, weights_only=True)
     except SystemExit as error:  # what Lightning makes of an interrupt
         raise KeyboardInterrupt from error

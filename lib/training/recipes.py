@@ -1,8 +1,9 @@
 """Recipes: everything that decides how a training goes, in one YAML file.
 
-A recipe has the sections ``system``, ``data``, ``augment`` (options of
-:class:`lib.data.augmentation.Augmentation` for the training mixtures, never for validation),
-``objective``, ``optimiser``, ``schedule``, ``trainer`` and ``early_stopping``, and a ``seed``.
+A recipe has the sections ``system`` (with ``weights`` of a checkpoint to begin with), ``data``,
+``augment`` (options of :class:`lib.data.augmentation.Augmentation` for the training mixtures, never
+for validation), ``objective``, ``optimiser``, ``schedule``, ``trainer`` and ``early_stopping``, and
+a ``seed``.
 What it leaves out has the value of :data:`DEFAULTS`. Unknown keys and impossible values are errors
 before anything is computed.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -30,7 +32,7 @@ FOLDER = Path(__file__).resolve().parent / "recipes"
 # sections with further keys of their own: the arguments of the class or function they name
 OPEN = ("system", "data", "augment", "objective")
 DEFAULTS: dict[str, Any] = {
-    "system": {"name": None, "preset": None},
+    "system": {"name": None, "preset": None, "weights": None},
     "data": {"name": None, "batch_size": 8, "steps_per_epoch": 100, "val_items": 100, "workers": 0},
     "augment": {},
     "objective": {"name": None},
@@ -85,6 +87,7 @@ _TEXT: Check = (lambda v: isinstance(v, str) and bool(v), "a name")
 _CHECKS: dict[str, Check] = {
     "system.name": _TEXT,
     "system.preset": _or_none(_one_of(*PRESETS)),
+    "system.weights": _or_none(_TEXT),
     "data.name": _TEXT,
     "data.batch_size": _whole(1),
     "data.steps_per_epoch": _whole(1),
@@ -389,6 +392,39 @@ def build_model(recipe: dict) -> Separator:
         if isinstance(error, InputError):
             raise
         raise InputError(f"system: {section['name']} refuses {arguments}: {error}") from error
+
+
+def give_weights(model: Separator, recipe: dict) -> bool:
+    """Give a model the weights with which its recipe begins, if it names any.
+
+    Args:
+        model: of the recipe, from :func:`build_model`.
+        recipe: from :func:`load_recipe`; ``system.weights`` is a checkpoint: a folder, or a name
+            that :meth:`lib.models.Separator.from_pretrained` knows.
+
+    Returns:
+        Whether there were any.
+
+    Raises:
+        InputError: if there is no such checkpoint, or it has another configuration.
+
+    Example:
+        >>> recipe = load_recipe("upit-blstm-small")
+        >>> give_weights(build_model(recipe), recipe)
+        False
+    """
+    weights = recipe["system"]["weights"]
+    if weights is None:
+        return False
+    start = type(model).from_pretrained(weights)
+    wanted, got = (json.loads(json.dumps(one.config)) for one in (model, start))
+    if different := [key for key in wanted if wanted[key] != got.get(key)]:
+        raise InputError(
+            f"system.weights: expected a checkpoint with {different[0]} {wanted[different[0]]!r}, "
+            f"as the recipe's system, got {got.get(different[0])!r} in {weights}"
+        )
+    model.load_state_dict(start.state_dict())
+    return True
 
 
 def max_seconds(text: Any) -> float | None:

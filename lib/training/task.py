@@ -32,7 +32,9 @@ class SeparationTask(pl.LightningModule):
 
     Args:
         model: a :class:`lib.models.base.Separator`.
-        objective: ``(model, mixture (B, C, T), sources (B, S, C, T)) -> loss (B,)``.
+        objective: ``(model, mixture (B, C, T), sources (B, S, C, T)) -> loss (B,)``. One that has
+            ``start`` and ``validated``, such as :class:`lib.losses.SelfTraining`, is told when
+            training begins, and each validation score.
         optimiser: ``name`` (adam, adamw, sgd), ``learning_rate``, ``weight_decay``.
         schedule: see :func:`learning_rate`.
         total_steps: updates of the whole training, for schedules that need it.
@@ -66,6 +68,8 @@ class SeparationTask(pl.LightningModule):
         self.past_scores: list[float] = []  # SCORE of the epochs so far; the engine keeps it
         self._names: list[str] = []
         self._sums: dict[str, float] = {}
+        if hasattr(objective, "start"):
+            objective.start(model)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Build the optimiser."""
@@ -154,9 +158,11 @@ class SeparationTask(pl.LightningModule):
         self._stop_if("validation loss", self._wrong)  # here, as they may differ in batches
         sums = torch.tensor(list(self._sums.values()), dtype=torch.float32, device=self.device)
         sums = self.trainer.strategy.reduce(sums, reduce_op="sum")
-        for key, value in zip(self._sums, (sums / sums[0]).tolist(), strict=True):
-            if key != "items":
-                self.log(key, value, prog_bar=True, rank_zero_only=True)
+        means = dict(zip(self._sums, (sums / sums[0]).tolist(), strict=True))
+        for key in ("val/loss", SCORE):
+            self.log(key, means[key], prog_bar=True, rank_zero_only=True)
+        if hasattr(self.objective, "validated"):
+            self.objective.validated(self.model, means[SCORE])
 
 
 def improvements(
