@@ -42,6 +42,7 @@ from lib.models import (
     Denoiser,
     DPTNet,
     EncoderMaskerDecoder,
+    HTDemucs,
     HybridDemucs,
     MDXNet,
     OpenUnmix,
@@ -238,6 +239,11 @@ SYSTEMS = {
         lambda: HybridDemucs(
             [*"abc"], 1, 4, 4, 64, 2, 2, 4, 2, decoder_branches=True, sample_rate=8000
         ),
+        {},
+    ),
+    "HTDemucs": System(HTDemucs.tiny, {"{}": 41_984_456}),
+    "HTDemucs-sizes": System(
+        lambda: HTDemucs([*"abc"], 1, 4, 2, 64, 2, 2, bottleneck=8, layers=2, heads=2, segment=0.3),
         {},
     ),
 }

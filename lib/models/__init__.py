@@ -23,6 +23,7 @@ from lib.models.deep_rnn import DeepRNN
 from lib.models.denoiser import Denoiser
 from lib.models.dprnn import DPRNN
 from lib.models.dptnet import DPTNet
+from lib.models.ht_demucs import HTDemucs
 from lib.models.hybrid_demucs import HybridDemucs
 from lib.models.mdx_net import MDXNet
 from lib.models.open_unmix import OpenUnmix
@@ -53,6 +54,7 @@ __all__ = [
     "DeepRNN",
     "Denoiser",
     "EncoderMaskerDecoder",
+    "HTDemucs",
     "HybridDemucs",
     "MDXNet",
     "OpenUnmix",

@@ -110,8 +110,8 @@ class HybridDemucs(Separator):
             raise InputError(f"sources: expected a list of different names, got {sources!r}")
         levels = _levels(depth, n_fft, stride)
         if any(shape.meeting for shape in levels) != self.meet_in_the_middle:
-            wanted = "enough" if self.meet_in_the_middle else "less than"
-            raise InputError(f"depth: expected {wanted} layers to come to one bin, got {depth}")
+            wanted = "layers that lead" if self.meet_in_the_middle else "fewer layers than lead"
+            raise InputError(f"depth: expected {wanted} to one bin, got {depth}")
         self.sample_rate, self.channels = sample_rate, channels
         self.source_names = tuple(sources)
         self.stft = AlignedSTFT(n_fft)

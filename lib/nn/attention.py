@@ -66,7 +66,8 @@ class SelfAttention(nn.Module):
 
     ``A_h = softmax(Q_h K_h' / sqrt(C / H))``, ``Y = [A_1 V_1, ..., A_H V_H] W + b``.
 
-    Row t of A says which frames the frame t reads. ``forward`` never holds A as a whole
+    Row t of A says which frames the frame t reads. With other frames at hand keys and values are
+    made of those (cross-attention). ``forward`` never holds A as a whole
     (``torch.nn.functional.scaled_dot_product_attention``); :meth:`weights` computes it to be
     looked at.
 
@@ -98,28 +99,41 @@ class SelfAttention(nn.Module):
         self.project = nn.Linear(channels, 3 * channels, bias)  # to queries, keys and values
         self.output = nn.Linear(channels, channels, bias)
 
-    def _queries_keys_values(self, frames: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Three of (B, H, T, C / H)."""
-        projected = self.project(frames).unflatten(-1, (3, self.heads, -1))  # (B, T, 3, H, C / H)
-        return projected.permute(2, 0, 3, 1, 4).unbind(0)
+    def _queries_keys_values(
+        self, frames: torch.Tensor, other: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, ...]:
+        """Three of (B, H, T, C / H); with other frames the last two of (B, H, S, C / H)."""
+        if other is None:
+            projected = self.project(frames).unflatten(-1, (3, self.heads, -1))
+            return projected.permute(2, 0, 3, 1, 4).unbind(0)  # of (3, B, H, T, C / H)
+        channels = frames.shape[-1]
+        weight, bias = self.project.weight, self.project.bias
+        queries = functional.linear(frames, weight[:channels], bias[:channels])
+        queries = queries.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        both = functional.linear(other, weight[channels:], bias[channels:])
+        keys, values = both.unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        return queries, keys, values
 
-    def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        """Map frames (B, T, C) to (B, T, C)."""
-        return self.output(self.read(frames).transpose(1, 2).flatten(2))
+    def forward(self, frames: torch.Tensor, other: torch.Tensor | None = None) -> torch.Tensor:
+        """Map frames (B, T, C) to (B, T, C).
 
-    def read(self, frames: torch.Tensor) -> torch.Tensor:
-        """Return what each head reads for each frame of (B, T, C), (B, H, T, C / H)."""
+        Args:
+            frames: that read.
+            other: that are read, ``(batch, other frames, channels)``; the same if not given.
+        """
         attend = functional.scaled_dot_product_attention
         if frames.device.type == "cpu":  # whose gradients of it in bfloat16 take ten times longer
             attend = full_precision(attend)
-        return attend(
-            *self._queries_keys_values(frames), dropout_p=self.dropout if self.training else 0.0
-        )
+        read = attend(
+            *self._queries_keys_values(frames, other),
+            dropout_p=self.dropout if self.training else 0.0,
+        )  # (B, H, T, C / H)
+        return self.output(read.transpose(1, 2).flatten(2))
 
     @torch.no_grad()
-    def weights(self, frames: torch.Tensor) -> torch.Tensor:
+    def weights(self, frames: torch.Tensor, other: torch.Tensor | None = None) -> torch.Tensor:
         """Compute which frames each frame of (B, T, C) reads: (B, H, T, T), rows that sum to 1."""
-        queries, keys, _ = self._queries_keys_values(frames)
+        queries, keys, _ = self._queries_keys_values(frames, other)
         return (queries @ keys.transpose(-1, -2) * queries.shape[-1] ** -0.5).softmax(-1)
 
 
@@ -187,7 +201,7 @@ def attention_maps(model: nn.Module, *inputs: Any) -> dict[str, torch.Tensor]:
     seen: dict[str, list[torch.Tensor]] = {name: [] for name in layers}
     hooks = [
         layer.register_forward_pre_hook(
-            lambda layer, frames, name=name: seen[name].append(layer.weights(frames[0]))
+            lambda layer, frames, name=name: seen[name].append(layer.weights(*frames))
         )
         for name, layer in layers.items()
     ]

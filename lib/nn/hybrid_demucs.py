@@ -71,9 +71,8 @@ class AlignedSTFT(nn.Module):
 
     def inverse(self, spectrogram: torch.Tensor, time: int) -> torch.Tensor:
         """Map complex (..., n_fft / 2, K) to (..., time)."""
-        spectrum = functional.pad(spectrogram.mT, (0, 1))
-        frames = torch.fft.irfft(spectrum, norm="ortho")  # (..., K, n_fft)
-        quarters = (frames * (self.window / 1.5).to(frames)).unflatten(-1, (4, self.hop_length))
+        frames = torch.fft.irfft(spectrogram.mT, self.n_fft, norm="ortho")  # (..., K, n_fft)
+        quarters = frames.mul_((self.window / 1.5).to(frames)).unflatten(-1, (4, self.hop_length))
         # the squares of four Hann windows a quarter apart add up to 3/2
         sums = functional.pad(quarters[..., 0, :], (0, 0, 0, 3))  # (..., K + 3, hop_length)
         for part in (1, 2, 3):

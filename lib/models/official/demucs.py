@@ -25,15 +25,35 @@ _NAMES = {
     r"(branch\.\d+)\.[35]\.": r"\1.widen.",
     r"(branch\.\d+)\.[46]\.(weight|bias)": r"\1.widen_norm.\2",
     r"(branch\.\d+)\.[68]\.scale": r"\1.scale",
+    # between the ways of HTDemucs; layers with even numbers read themselves
+    r"^channel_upsampler_t": "time_enter",
+    r"^channel_downsampler_t": "time_leave",
+    r"^channel_upsampler": "enter",
+    r"^channel_downsampler": "leave",
+    r"^crosstransformer\.": "transformer.",
+    r"^transformer\.norm_in_t": "transformer.time_norm",
+    r"^transformer\.norm_in": "transformer.norm",
+    r"^transformer\.layers_t": "transformer.time_layers",
+    r"\.norm_out\.": ".norm.",
+    r"layers\.(\d*[02468])\.norm2": r"layers.\1.frame_norm",
+    r"layers\.(\d+)\.norm1": r"layers.\1.attention_norm",
+    r"layers\.(\d+)\.norm2": r"layers.\1.other_norm",
+    r"layers\.(\d+)\.norm3": r"layers.\1.frame_norm",
+    r"\.(self|cross)_attn\.in_proj_": ".attention.project.",
+    r"\.(self|cross)_attn\.out_proj": ".attention.output",
+    r"\.linear1": ".widen",
+    r"\.linear2": ".narrow",
+    r"\.gamma_1\.scale": ".attention_scale",
+    r"\.gamma_2\.scale": ".frame_scale",
 }
 
 
 def from_demucs(weights: Mapping[str, torch.Tensor]) -> Weights:
-    """Name weights of the authors' ``HDemucs`` as :class:`lib.models.HybridDemucs` does.
+    """Name weights of the authors' ``HDemucs`` and ``HTDemucs`` as our classes do.
 
     Args:
-        weights: its ``state_dict()``, or that of torchaudio's class, which has one normalisation
-            more than it uses.
+        weights: their ``state_dict()``, or that of torchaudio's ``HDemucs``, which has one
+            normalisation more than it uses.
 
     Returns:
         what :meth:`torch.nn.Module.load_state_dict` takes.
