@@ -19,6 +19,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -33,6 +34,7 @@ from lib.losses.pit import pit
 __all__ = ["Streamer", "separate", "separate_file"]
 
 Separator = Callable[[torch.Tensor], torch.Tensor]
+_LATEST_SHIFT = 0.5  # seconds
 
 
 def separate(
@@ -43,6 +45,7 @@ def separate(
     block_seconds: float = 15.0,
     overlap_seconds: float = 2.0,
     per_channel: bool = False,
+    shifts: int = 1,
     progress: bool = True,
 ) -> torch.Tensor:
     """Separate a waveform block by block.
@@ -56,6 +59,8 @@ def separate(
         overlap_seconds: length of the cross-fade, at most half of a block.
         per_channel: give the model each channel by itself, which a model for one channel needs
             with a stereo mixture.
+        shifts: the shift trick: the mean of so many answers, to each block as it is and a little
+            later, up to half a second; it takes so many times as long.
         progress: show a progress bar.
 
     Returns:
@@ -63,7 +68,12 @@ def separate(
 
     Raises:
         InputError: if the waveform is no ``(channels, time)`` signal, the block lengths do not fit,
-            the model takes another number of channels or returns another shape.
+            there are no shifts, the model takes another number of channels or returns another
+            shape.
+
+    Source: the shift trick: A. Defossez et al., "Music source separation in the waveform domain",
+    arXiv:1911.13254, "Randomized equivariant stabilization"; the shifts are drawn there, here they
+    are spread evenly.
 
     Example:
         >>> halve = lambda mixture: torch.stack([mixture / 2, mixture / 2], 1)
@@ -74,10 +84,12 @@ def separate(
     """
     check_signal(waveform, "waveform", ndim=2)
     _check_channels(model, len(waveform), per_channel)
+    _check_shifts(shifts)
     block, overlap = _block_lengths(block_seconds, overlap_seconds, sample_rate)
     estimates, done = None, 0
     blocks = _with_progress(_cut(waveform, block, overlap), waveform.shape[-1], progress)
-    for piece in _separate_blocks(model, blocks, sample_rate, block, overlap, per_channel):
+    run = partial(_run, model, sample_rate=sample_rate, per_channel=per_channel, shifts=shifts)
+    for piece in _separate_blocks(model, run, blocks, block, overlap):
         if estimates is None:
             estimates = piece.new_empty(*piece.shape[:-1], waveform.shape[-1])
         estimates[..., done : done + piece.shape[-1]] = piece
@@ -93,6 +105,7 @@ def separate_file(
     block_seconds: float = 15.0,
     overlap_seconds: float = 2.0,
     per_channel: bool = False,
+    shifts: int = 1,
     force: bool = False,
     progress: bool = True,
 ) -> list[Path]:
@@ -108,6 +121,7 @@ def separate_file(
         block_seconds: length of a block; memory grows with it.
         overlap_seconds: length of the cross-fade, at most half of a block.
         per_channel: as for :func:`separate`.
+        shifts: as for :func:`separate`.
         force: replace outputs that exist.
         progress: show a progress bar.
 
@@ -136,6 +150,9 @@ def separate_file(
     if Path(path).resolve() in [output.resolve() for output in outputs]:
         raise InputError(f"{path}: expected outputs beside the input, got the input itself")
     _check_channels(model, header.channels, per_channel)
+    _check_shifts(shifts)
+    rate = header.sample_rate
+    run = partial(_run, model, sample_rate=rate, per_channel=per_channel, shifts=shifts)
     known = getattr(model, "source_names", outputs)
     _check_outputs(len(known), len(outputs))
     block, overlap = _block_lengths(block_seconds, overlap_seconds, header.sample_rate)
@@ -151,9 +168,7 @@ def separate_file(
             blocks = _with_progress(
                 (block for block, _ in read_blocks(path, block, overlap)), header.frames, progress
             )
-            for piece in _separate_blocks(
-                model, blocks, header.sample_rate, block, overlap, per_channel
-            ):
+            for piece in _separate_blocks(model, run, blocks, block, overlap):
                 _check_outputs(len(piece), len(writers))
                 for writer, estimate in zip(writers, piece, strict=True):
                     writer.write(estimate)
@@ -203,11 +218,10 @@ def _with_progress(
 
 def _separate_blocks(
     model: Separator,
+    run: Separator,
     blocks: Iterator[torch.Tensor],
-    sample_rate: int,
     block_length: int,
     overlap: int,
-    per_channel: bool,
 ) -> Iterator[torch.Tensor]:
     """Turn overlapping blocks ``(channels, time)`` into adjoining ``(sources, channels, time)``."""
     previous = tail = None
@@ -218,7 +232,7 @@ def _separate_blocks(
             extra = block_length - block.shape[-1]
             end = previous.shape[-1] - overlap
             mixture = torch.cat([previous[:, end - extra : end], block], -1)
-        estimates = _run(model, mixture, sample_rate, per_channel)[..., extra:]
+        estimates = run(mixture)[..., extra:]
         if tail is not None and overlap > 0 and getattr(model, "any_order", False):
             estimates = estimates[_order(estimates[..., :overlap], tail)]
         if tail is not None and overlap > 0:
@@ -269,7 +283,7 @@ def _inference(model: Separator) -> Iterator[None]:
 
 
 def _run(
-    model: Separator, mixture: torch.Tensor, sample_rate: int, per_channel: bool
+    model: Separator, mixture: torch.Tensor, sample_rate: int, per_channel: bool, shifts: int
 ) -> torch.Tensor:
     """Run the model on one block, at its own sample rate and on its own device."""
     rate = getattr(model, "sample_rate", None) or sample_rate
@@ -280,19 +294,43 @@ def _run(
             batch = batch.to(parameter.device)
         if per_channel:
             batch = batch.transpose(0, 1)  # (C, 1, T)
-        estimates = model(batch)
-        if not isinstance(estimates, torch.Tensor) or (
-            estimates.ndim != 4 or estimates[:, 0].shape != batch.shape
-        ):
-            raise InputError(
-                f"model: expected estimates ({len(batch)}, sources, channels, time) for a mixture "
-                f"of shape {tuple(batch.shape)}, got {tuple(getattr(estimates, 'shape', ()))}"
-            )
+        estimates = _mean_answer(model, batch, rate, shifts)
         if per_channel:
             if getattr(model, "any_order", False):
                 estimates = _same_order(estimates, rate)
             estimates = estimates.transpose(0, 2)  # (1, S, C, T)
         return resample(estimates[0].cpu(), rate, sample_rate)[..., : mixture.shape[-1]]
+
+
+def _mean_answer(model: Separator, batch: torch.Tensor, rate: int, shifts: int) -> torch.Tensor:
+    """The mean of the estimates for a batch at different times."""
+    estimates = _answer(model, batch)
+    for shift in range(1, shifts):
+        later = round(_LATEST_SHIFT * rate * shift / shifts)
+        again = _answer(model, functional.pad(batch, (later, 0)))[..., later:]
+        if getattr(model, "any_order", False):
+            pairs = zip(again, estimates, strict=True)
+            again = torch.stack([one[_order(one, before)] for one, before in pairs])
+        estimates = estimates + (again - estimates) / (shift + 1)
+    return estimates
+
+
+def _answer(model: Separator, batch: torch.Tensor) -> torch.Tensor:
+    """Estimates ``(batch, sources, channels, time)`` of the shape that was promised."""
+    estimates = model(batch)
+    if not isinstance(estimates, torch.Tensor) or (
+        estimates.ndim != 4 or estimates[:, 0].shape != batch.shape
+    ):
+        raise InputError(
+            f"model: expected estimates ({len(batch)}, sources, channels, time) for a mixture "
+            f"of shape {tuple(batch.shape)}, got {tuple(getattr(estimates, 'shape', ()))}"
+        )
+    return estimates
+
+
+def _check_shifts(shifts: int) -> None:
+    if shifts < 1:
+        raise InputError(f"shifts: expected at least 1, got {shifts}")
 
 
 def _check_channels(model: Separator, channels: int, per_channel: bool) -> None:

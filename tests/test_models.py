@@ -39,6 +39,7 @@ from lib.models import (
     DeepClustering,
     DeepKaraoke,
     DeepRNN,
+    Demucs,
     Denoiser,
     DPTNet,
     EncoderMaskerDecoder,
@@ -222,6 +223,10 @@ SYSTEMS = {
         ),
         {},
     ),
+    "Demucs": System(Demucs.tiny, {"{}": 265_679_496, '{"filters": 48}': 149_462_504}),
+    "Demucs-sizes": System(
+        lambda: Demucs([*"abc"], 1, 3, 2, 7, 3, 1, 1, normalize=True, sample_rate=8000), {}
+    ),
     "Denoiser": System(
         Denoiser.tiny,
         {
@@ -261,6 +266,9 @@ def frame(model: Separator) -> tuple[int, int]:
         return model.stride, model.stride
     if isinstance(model, Denoiser):
         return model.frame, model.stride
+    if isinstance(model, Demucs):
+        size, stride, depth, _ = model.sizes
+        return size, stride**depth
     if isinstance(model, HybridDemucs):
         return model.stft.n_fft, model.stft.hop_length
     encoder = model.encoder

@@ -188,6 +188,52 @@ def test_the_channels_of_a_source_stay_together(any_order):
     assert together == any_order
 
 
+@pytest.mark.parametrize("shifts", [1, 2, 4])
+def test_shifts_are_spread_over_half_a_second_and_taken_back(shifts):
+    """A model that answers with the number of each sample of what it is given."""
+    seen = []
+
+    def count(mixture):
+        seen.append(mixture)
+        return torch.arange(mixture.shape[-1]).expand(mixture.shape).float()[:, None]
+
+    waveform = random_waveform(90, channels=1)
+    estimates = separate(count, waveform, 100, shifts=shifts, progress=False)
+    later = [round(50 * number / shifts) for number in range(shifts)]
+    assert [block.shape[-1] for block in seen] == [90 + more for more in later]
+    for block, more in zip(seen, later, strict=True):
+        assert not block[..., :more].any()
+        assert torch.equal(block[0, :, more:], waveform)
+    expected = torch.arange(90) + sum(later) / shifts  # silence came first
+    torch.testing.assert_close(estimates[0, 0], expected)
+
+
+def test_shifts_even_out_what_depends_on_where_blocks_begin(tmp_path):
+    """Decimation: what a system says of a sample depends on its place in the grid."""
+
+    def grid(mixture):
+        return (mixture * (torch.arange(mixture.shape[-1]) % 4 == 0))[:, None]
+
+    waveform = torch.ones(1, 400)
+    alone = separate(grid, waveform, 22, progress=False)
+    together = separate(grid, waveform, 22, shifts=4, progress=False)  # later by 0, 3, 6 and 8
+    assert alone.std() > 2 * together.std()
+    audio.write(tmp_path / "ones.wav", waveform, 22)
+    separate_file(
+        grid, tmp_path / "ones.wav", [tmp_path / "one.wav"], shifts=4, force=True, progress=False
+    )
+    torch.testing.assert_close(audio.read(tmp_path / "one.wav")[0], together[0])
+
+
+def test_shifted_answers_without_order_are_matched():
+    model, waveform = Renumbering(any_order=True), random_waveform(80, channels=1)
+    estimates = separate(model, waveform, 100, shifts=2, progress=False)
+    expected = torch.stack([waveform.clamp_min(0), waveform.clamp_max(0)])
+    torch.testing.assert_close(estimates, expected)
+    with pytest.raises(InputError, match="shifts: expected at least 1, got 0"):
+        separate(identity, waveform, 100, shifts=0)
+
+
 def test_a_model_gets_its_own_sample_rate():
     class Model:
         sample_rate = 16000

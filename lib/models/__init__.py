@@ -20,6 +20,7 @@ from lib.models.dcunet import DCUNet
 from lib.models.deep_clustering import DeepClustering
 from lib.models.deep_karaoke import DeepKaraoke
 from lib.models.deep_rnn import DeepRNN
+from lib.models.demucs import Demucs
 from lib.models.denoiser import Denoiser
 from lib.models.dprnn import DPRNN
 from lib.models.dptnet import DPTNet
@@ -52,6 +53,7 @@ __all__ = [
     "DeepClustering",
     "DeepKaraoke",
     "DeepRNN",
+    "Demucs",
     "Denoiser",
     "EncoderMaskerDecoder",
     "HTDemucs",

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 import torch
 
+from lib.models.official.denoiser import from_denoiser
 from lib.models.official.release import Weights, rename
 
-__all__ = ["from_demucs"]
+__all__ = ["from_demucs", "from_demucs_v2"]
 
 # parts of names in the authors' HDemucs and HTDemucs and in torchaudio's HDemucs, and here
 _NAMES = {
@@ -63,3 +64,20 @@ def from_demucs(weights: Mapping[str, torch.Tensor]) -> Weights:
         {'time_encoder.3.branch.1.scale': tensor([0.])}
     """
     return rename(weights, _NAMES)
+
+
+def from_demucs_v2(weights: Mapping[str, torch.Tensor]) -> Weights:
+    """Name weights of the authors' ``Demucs`` of 2021 as :class:`lib.models.Demucs` does.
+
+    Args:
+        weights: its ``state_dict()``.
+
+    Returns:
+        what :meth:`torch.nn.Module.load_state_dict` takes.
+
+    Example:
+        >>> from_demucs_v2({"decoder.0.0.bias": torch.zeros(1)})
+        {'up.0.rewrite.bias': tensor([0.])}
+    """
+    renamed = from_denoiser(weights)
+    return {name.removeprefix("network."): values for name, values in renamed.items()}
