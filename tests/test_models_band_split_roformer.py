@@ -67,6 +67,7 @@ def test_attention_hears_order():
         gates = layer.gate(x).sigmoid()  # (B, T, H)
         read = (scores @ values).transpose(1, 2) * gates[..., None]
         torch.testing.assert_close(layer(x), layer.output(read.flatten(2)), atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(layer(x, x), layer(x))  # of others, which are the same
     torch.testing.assert_close(scores.sum(-1), torch.ones(1, 2, 9))
     maps = attention_maps(RotaryLayer(8, 2, 32), x)
     assert maps["attention"].shape == (1, 2, 9, 9)

@@ -106,11 +106,12 @@ class SelfAttention(nn.Module):
         if other is None:
             projected = self.project(frames).unflatten(-1, (3, self.heads, -1))
             return projected.permute(2, 0, 3, 1, 4).unbind(0)  # of (3, B, H, T, C / H)
-        channels = frames.shape[-1]
-        weight, bias = self.project.weight, self.project.bias
-        queries = functional.linear(frames, weight[:channels], bias[:channels])
+        sizes = (frames.shape[-1], 2 * frames.shape[-1])
+        weights, bias = self.project.weight.split(sizes), self.project.bias
+        biases = (None, None) if bias is None else bias.split(sizes)
+        queries = functional.linear(frames, weights[0], biases[0])
         queries = queries.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        both = functional.linear(other, weight[channels:], bias[channels:])
+        both = functional.linear(other, weights[1], biases[1])
         keys, values = both.unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
         return queries, keys, values
 
@@ -121,14 +122,17 @@ class SelfAttention(nn.Module):
             frames: that read.
             other: that are read, ``(batch, other frames, channels)``; the same if not given.
         """
+        return self.output(self.read(frames, other).transpose(1, 2).flatten(2))
+
+    def read(self, frames: torch.Tensor, other: torch.Tensor | None = None) -> torch.Tensor:
+        """Return what each head reads for each frame of (B, T, C), (B, H, T, C / H)."""
         attend = functional.scaled_dot_product_attention
         if frames.device.type == "cpu":  # whose gradients of it in bfloat16 take ten times longer
             attend = full_precision(attend)
-        read = attend(
+        return attend(
             *self._queries_keys_values(frames, other),
             dropout_p=self.dropout if self.training else 0.0,
-        )  # (B, H, T, C / H)
-        return self.output(read.transpose(1, 2).flatten(2))
+        )
 
     @torch.no_grad()
     def weights(self, frames: torch.Tensor, other: torch.Tensor | None = None) -> torch.Tensor:

@@ -91,14 +91,16 @@ class RotaryAttention(SelfAttention):
         super().__init__(channels, heads, dropout, bias=False)
         self.gate = nn.Linear(channels, heads)
 
-    def _queries_keys_values(self, frames: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        queries, keys, values = super()._queries_keys_values(frames)
+    def _queries_keys_values(
+        self, frames: torch.Tensor, other: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, ...]:
+        queries, keys, values = super()._queries_keys_values(frames, other)
         return rotate(queries), rotate(keys), values
 
-    def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        """Map frames (B, T, C) to (B, T, C)."""
+    def read(self, frames: torch.Tensor, other: torch.Tensor | None = None) -> torch.Tensor:
+        """Return what each head reads and lets through, (B, H, T, C / H)."""
         gates = self.gate(frames).sigmoid().transpose(1, 2)[..., None]  # (B, H, T, 1)
-        return self.output((self.read(frames) * gates).transpose(1, 2).flatten(2))
+        return super().read(frames, other) * gates
 
 
 class RotaryLayer(nn.Module):
