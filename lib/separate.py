@@ -34,6 +34,7 @@ from lib.losses.pit import pit
 __all__ = ["Streamer", "separate", "separate_file"]
 
 Separator = Callable[[torch.Tensor], torch.Tensor]
+_BLOCK_SECONDS = 15.0
 _LATEST_SHIFT = 0.5  # seconds
 
 
@@ -42,7 +43,7 @@ def separate(
     waveform: torch.Tensor,
     sample_rate: int,
     *,
-    block_seconds: float = 15.0,
+    block_seconds: float | None = None,
     overlap_seconds: float = 2.0,
     per_channel: bool = False,
     shifts: int = 1,
@@ -55,7 +56,8 @@ def separate(
             attribute ``sample_rate``, blocks are resampled to it and the estimates back.
         waveform: the mixture ``(channels, time)``.
         sample_rate: of the mixture, in Hz.
-        block_seconds: length of a block; memory grows with it.
+        block_seconds: length of a block; memory grows with it. If not given, that of the excerpts
+            that the model learned from (``model.segment``), or 15.
         overlap_seconds: length of the cross-fade, at most half of a block.
         per_channel: give the model each channel by itself, which a model for one channel needs
             with a stereo mixture.
@@ -85,7 +87,7 @@ def separate(
     check_signal(waveform, "waveform", ndim=2)
     _check_channels(model, len(waveform), per_channel)
     _check_shifts(shifts)
-    block, overlap = _block_lengths(block_seconds, overlap_seconds, sample_rate)
+    block, overlap = _block_lengths(model, block_seconds, overlap_seconds, sample_rate)
     estimates, done = None, 0
     blocks = _with_progress(_cut(waveform, block, overlap), waveform.shape[-1], progress)
     run = partial(_run, model, sample_rate=sample_rate, per_channel=per_channel, shifts=shifts)
@@ -102,7 +104,7 @@ def separate_file(
     path: str | Path,
     outputs: Sequence[str | Path],
     *,
-    block_seconds: float = 15.0,
+    block_seconds: float | None = None,
     overlap_seconds: float = 2.0,
     per_channel: bool = False,
     shifts: int = 1,
@@ -118,7 +120,7 @@ def separate_file(
         model: a separator, as for :func:`separate`.
         path: the mixture; anything :func:`lib.audio.read` takes.
         outputs: one path per source of the model, ``.wav`` (32-bit float) or ``.flac`` (24-bit).
-        block_seconds: length of a block; memory grows with it.
+        block_seconds: as for :func:`separate`.
         overlap_seconds: length of the cross-fade, at most half of a block.
         per_channel: as for :func:`separate`.
         shifts: as for :func:`separate`.
@@ -155,7 +157,7 @@ def separate_file(
     run = partial(_run, model, sample_rate=rate, per_channel=per_channel, shifts=shifts)
     known = getattr(model, "source_names", outputs)
     _check_outputs(len(known), len(outputs))
-    block, overlap = _block_lengths(block_seconds, overlap_seconds, header.sample_rate)
+    block, overlap = _block_lengths(model, block_seconds, overlap_seconds, rate)
     writers = [
         Writer(output, header.sample_rate, header.channels, force=force) for output in outputs
     ]
@@ -182,9 +184,11 @@ def separate_file(
 
 
 def _block_lengths(
-    block_seconds: float, overlap_seconds: float, sample_rate: int
+    model: Separator, block_seconds: float | None, overlap_seconds: float, sample_rate: int
 ) -> tuple[int, int]:
     sample_rate = check_rate(sample_rate)
+    if block_seconds is None:
+        block_seconds = max(getattr(model, "segment", None) or _BLOCK_SECONDS, 2 * overlap_seconds)
     if not 0 <= 2 * overlap_seconds <= block_seconds or not block_seconds > 0:
         raise InputError(
             "block_seconds and overlap_seconds: expected an overlap of at most half a block, "

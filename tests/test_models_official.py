@@ -1,14 +1,19 @@
 """Published weights, from a server in this process that has made-up ones.
 
 Peers draw weights, their files are served as the publisher lays them out, and our systems answer as
-the peers do. Asteroid and SpeechBrain are in the optional group ``peers``; where they are not
-installed, a list of their weights stands in.
+the peers do. Asteroid, SpeechBrain and Demucs are in the optional group ``peers``, for the denoiser
+and the Demucs of 2021 see their tests; where they are not installed, a list of their weights stands
+in.
 """
 
+import fractions
 import hashlib
 import json
+import os
 import pathlib
 import re
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -18,8 +23,22 @@ from serving import serve
 
 import lib  # noqa: F401 - lets torchaudio load
 from lib.errors import DataError, InputError
-from lib.models import DPRNN, ConvTasNet, OpenUnmix, Separator, SepFormer, official
+from lib.models import (
+    DPRNN,
+    Bag,
+    ConvTasNet,
+    Demucs,
+    Denoiser,
+    HTDemucs,
+    HybridDemucs,
+    OpenUnmix,
+    Separator,
+    SepFormer,
+    official,
+)
 from lib.models.official.asteroid import from_asteroid
+from lib.models.official.demucs import from_demucs, from_demucs_v2
+from lib.models.official.denoiser import from_denoiser
 from lib.models.official.speechbrain import from_speechbrain
 from lib.models.official.torchaudio import from_torchaudio
 
@@ -29,12 +48,25 @@ ASTEROID = "asteroid/conv-tasnet-wham-sepclean"
 DPRNN_NAME = "asteroid/dprnn-wham-sepclean"
 SPEECHBRAIN = "speechbrain/sepformer-wsj02mix"
 OPEN_UNMIX = "openunmix/umxse"
+DENOISER = "denoiser/dns48"
+LIVE = "denoiser/dns48-live"
+DEMUCS = "demucs/demucs"
+HYBRID = "demucs/hdemucs_mmi"
+TRANSFORMER = "demucs/htdemucs"
+BAG = "demucs/htdemucs_ft"
+TORCHAUDIO_HYBRID = "torchaudio/hdemucs-musdb"
 
 UNMIX = {"n_fft": 64, "hop_length": 32, "hidden": 8}
 CONV = {"filters": 24, "bottleneck": 12, "hidden": 20, "skip": 12, "blocks": 3, "repeats": 2}
 RNN = {"filters": 16, "channels": 12, "hidden": 9, "blocks": 2, "chunk": 10}
 SEP = {"filters": 16, "channels": 16, "chunk": 10, "layers": 2, "heads": 4, "hidden": 24}
+NOISE = {"hidden": 4, "depth": 3}
+TIME = {"filters": 4, "depth": 3}
+MEET = {"filters": 4, "depth": 5, "n_fft": 1024, "compression": 1}
+CROSS = {"filters": 4, "depth": 2, "n_fft": 512, "compression": 2, "bottleneck": 16, "segment": 0.1}
 SMALL = {OPEN_UNMIX: UNMIX, TORCHAUDIO: CONV, ASTEROID: CONV, DPRNN_NAME: RNN, SPEECHBRAIN: SEP}
+SMALL |= {DENOISER: NOISE, LIVE: NOISE, DEMUCS: TIME, HYBRID: MEET, TRANSFORMER: CROSS}
+SMALL |= {TORCHAUDIO_HYBRID: MEET, BAG: {"members": [{"system": "HTDemucs", "config": CROSS}] * 4}}
 
 
 @pytest.fixture
@@ -127,18 +159,77 @@ def speechbrain(options):
     return speechbrain_sepformer(SepFormer(**options).config)
 
 
+def denoiser(options):
+    config = Denoiser(**options).config
+    names = ("hidden", "depth", "stride", "causal")
+    return pytest.importorskip("denoiser.demucs").Demucs(
+        resample=config["resampling"], **{name: config[name] for name in names}
+    )
+
+
+def demucs_v2(options):
+    config = Demucs(**options).config
+    return pytest.importorskip("demucs.model").Demucs(
+        list(config["sources"]), channels=config["filters"], depth=config["depth"]
+    )
+
+
+def hybrid_sizes(config):
+    """What the authors' classes and torchaudio's call them."""
+    return {
+        "sources": list(config["sources"]),
+        "channels": config["filters"],
+        "depth": config["depth"],
+        "nfft": config["n_fft"],
+        "dconv_comp": config["compression"],
+    }
+
+
+def hybrid(options):
+    peer = pytest.importorskip("demucs.hdemucs").HDemucs
+    return peer(**hybrid_sizes(HybridDemucs(**options).config))
+
+
+def torchaudio_hybrid(options):
+    from torchaudio.models import HDemucs
+
+    return HDemucs(**hybrid_sizes(HybridDemucs(**options).config))
+
+
+def transformer(options):
+    config = HTDemucs(**options).config
+    return pytest.importorskip("demucs.htdemucs").HTDemucs(
+        **hybrid_sizes(config),
+        dconv_mode=3,
+        bottom_channels=config["bottleneck"],
+        segment=fractions.Fraction(config["segment"]).limit_denominator(10),
+    )
+
+
 # of each publisher and system: a name, the peer, what names its weights as ours
 MAPPED = {
     TORCHAUDIO: (torchaudio, from_torchaudio),
     ASTEROID: (asteroid, from_asteroid),
     DPRNN_NAME: (asteroid_dprnn, from_asteroid),
     SPEECHBRAIN: (speechbrain, from_speechbrain),
+    DENOISER: (denoiser, from_denoiser),
+    DEMUCS: (demucs_v2, from_demucs_v2),
+    HYBRID: (hybrid, from_demucs),
+    TRANSFORMER: (transformer, from_demucs),
+    TORCHAUDIO_HYBRID: (torchaudio_hybrid, from_demucs),
 }
 KINDS = {
-    name: MAPPED[next(known for known in MAPPED if name.startswith(known[:15]))]
+    name: MAPPED[max(MAPPED, key=lambda known: len(os.path.commonprefix([known, name])))]
     for name in official.RELEASES
-    if not name.startswith("openunmix")
+    if not name.startswith("openunmix") and name != BAG
 }
+
+
+def unused(weights, ours):
+    """What a peer has beyond what it uses: torchaudio's one normalisation."""
+    names = weights.keys() - ours.keys()
+    assert all(re.fullmatch(r"time_encoder\.\d\.norm1\.(weight|bias)", name) for name in names)
+    return names
 
 
 def drawn(peer):
@@ -221,12 +312,111 @@ def test_every_listed_weight_arrives_at_its_place(publish, name):
     if name == SPEECHBRAIN:
         contents = speechbrain_files(state)
     else:
-        contents = {"": {"state_dict": state} if name.startswith("asteroid") else state}
+        key = {"asteroid": "state_dict", "demucs/h": "state"}.get(name[:8])
+        contents = {"": {key: state} if key else state}
     publish(name, contents)
     ours = official.load(name, progress=False).state_dict()
     mapped = MAPPED[name][1](state)
-    assert ours.keys() == mapped.keys()
-    assert all(torch.equal(ours[key], values) for key, values in mapped.items())
+    assert ours.keys() == mapped.keys() - unused(mapped, ours)
+    assert all(torch.equal(values, mapped[key]) for key, values in ours.items())
+
+
+@pytest.mark.parametrize("name, apart", [(DENOISER, False), (LIVE, True)])
+@torch.no_grad()
+def test_the_denoisers_weights_answer_as_there_unless_they_are_to_stream(publish, name, apart):
+    release = publish(name, {"": {}})
+    peer = drawn(denoiser(release.options))
+    publish(name, {"": peer.state_dict()})
+    ours, mixture = Denoiser.from_pretrained(name), noise(2, 1, 4000)
+    theirs, found = peer(mixture), ours(mixture)[:, 0]
+    assert ours.is_causal == apart
+    if not apart:
+        assert_same(found, theirs)
+    else:
+        assert not torch.allclose(found, theirs, rtol=0.1)
+
+
+@torch.no_grad()
+def test_torchaudios_hybrid_answers_as_there(publish):
+    release = publish(TORCHAUDIO_HYBRID, {"": {}})
+    peer = drawn(torchaudio_hybrid(release.options))
+    publish(TORCHAUDIO_HYBRID, {"": peer.state_dict()})
+    mixture = noise(1, 2, 9000)
+    assert_same(HybridDemucs.from_pretrained(TORCHAUDIO_HYBRID)(mixture), peer(mixture))
+
+
+def demucs_file(peer):
+    """As its authors write it: half precision, and the class beside its arguments."""
+    return {
+        "klass": type(peer),
+        "args": (),
+        "kwargs": {"sources": ["drums"], "segment": fractions.Fraction(39, 5)},
+        "state": {key: values.half() for key, values in peer.state_dict().items()},
+        "training_args": {"epochs": 360},
+    }
+
+
+@pytest.mark.parametrize("name, build", [(HYBRID, hybrid), (TRANSFORMER, transformer)])
+@torch.no_grad()
+def test_demucs_weights_answer_as_there(publish, name, build):
+    release = publish(name, {"": {}})
+    peer = drawn(build(release.options)).half().float()
+    publish(name, {"": demucs_file(peer)})
+    mixture = noise(1, 2, 4000)
+    assert_same(Separator.from_pretrained(name)(mixture), peer(mixture))
+
+
+@torch.no_grad()
+def test_of_a_bag_each_stem_is_that_of_its_member(publish):
+    """By the authors' blend of one-hot weights, where they can be imported."""
+    peers = [drawn(transformer(CROSS)).half().float() for _ in range(4)]
+    for number, peer in enumerate(peers):
+        for weights in peer.parameters():
+            weights.mul_(1 + 0.03 * number)
+    stems = ("drums", "bass", "other", "vocals")
+    files = {stem: demucs_file(peer) for stem, peer in zip(stems, peers, strict=True)}
+    publish(BAG, files)
+    rounded = [peer.half().float() for peer in peers]
+    apply = pytest.importorskip("demucs.apply")
+    weights = official.RELEASES[BAG].options["weights"]
+    mixture = noise(1, 2, 4410)  # as long as the segment, around which they put silence
+    theirs = apply.apply_model(apply.BagOfModels(rounded, weights), mixture, shifts=0, split=False)
+    ours = Separator.from_pretrained(BAG)
+    assert isinstance(ours, Bag) and ours.source_names == stems
+    assert_same(ours(mixture), theirs)
+
+
+@torch.no_grad()
+def test_a_bag_without_its_peer(publish, monkeypatch):
+    """What files hold of the authors' class and its arguments is neither built nor read."""
+    module = types.ModuleType("demucs.htdemucs")
+    module.HTDemucs = type("HTDemucs", (), {"__module__": "demucs.htdemucs"})
+    monkeypatch.setitem(sys.modules, "demucs", types.ModuleType("demucs"))
+    monkeypatch.setitem(sys.modules, "demucs.htdemucs", module)
+    shapes, files = json.loads(PEERS.read_text())[TRANSFORMER], {}
+    for seed, stem in enumerate(("drums", "bass", "other", "vocals")):
+        state = {key: noise(*shape, seed=seed).half() for key, shape in shapes.items()}
+        kwargs = {"segment": fractions.Fraction(39, 5)}
+        files[stem] = {"klass": module.HTDemucs, "kwargs": kwargs, "state": state}
+    publish(BAG, files)
+    bag = official.load(BAG, progress=False)
+    for number, stem in enumerate(files):
+        ours = bag.members[number].state_dict()
+        mapped = from_demucs(files[stem]["state"])
+        assert all(torch.equal(values, mapped[key].float()) for key, values in ours.items())
+    mixture = noise(1, 2, 900)
+    estimates = torch.stack([member(mixture) for member in bag.members])
+    for stem in range(4):
+        torch.testing.assert_close(bag(mixture)[:, stem], estimates[stem, :, stem])
+
+
+def test_the_licence_of_the_denoiser_is_shown_before_anything_is_fetched(publish, capsys):
+    release = publish(DENOISER, {"": {}})
+    files = {"": release.files[""]._replace(url="http://127.0.0.1:9/dns48.th")}
+    official.RELEASES[DENOISER] = release._replace(files=files)
+    with pytest.raises(DataError, match="cannot be reached"):
+        official.load(DENOISER)
+    assert "licence: CC BY-NC 4.0 (no commercial use)" in capsys.readouterr().out
 
 
 # what is printed, checked and refused
@@ -395,6 +585,16 @@ def test_releases_have_the_published_sizes(name):
         "asteroid/dprnn": 3_651_073,
         "speechbrain/sepformer": 25_679_361,
         "speechbrain/sepformer-wsj03mix": 25_745_153,
+        "demucs/htdemucs": 41_984_456,
+        "demucs/htdemucs_ft": 4 * 41_984_456,
+        "demucs/hdemucs_mmi": 83_637_832,
+        "demucs/demucs": 265_679_496,
+        "demucs/demucs48_hq": 149_462_504,
+        "torchaudio/hdemucs": 83_637_832,
+        "denoiser/dns48": 18_867_937,
+        "denoiser/dns64": 33_533_569,
+        "denoiser/master64": 33_533_569,
+        "denoiser/valentini-nc": 60_813_953,
     }
     each = sizes[max((known for known in sizes if name.startswith(known)), key=len)]
     count = sum(weights.numel() for weights in model.parameters())
@@ -408,7 +608,10 @@ def test_every_weight_of_the_peer_has_a_place_of_its_shape(name):
     with torch.device("meta"):
         theirs, ours = build(release.options), release.system(**release.options)
     found = {key: values.shape for key, values in convert(theirs.state_dict()).items()}
-    assert found == {key: values.shape for key, values in ours.state_dict().items()}
+    places = {key: values.shape for key, values in ours.state_dict().items()}
+    for name in unused(found, places):
+        del found[name]
+    assert found == places
 
 
 def test_files_have_places_of_their_own():
@@ -416,6 +619,8 @@ def test_files_have_places_of_their_own():
     assert len({file.path for file in files}) == len(files)
     for file in files:
         assert file.url.startswith("https://")
-        assert file.sha256 is None or re.fullmatch("[0-9a-f]{8}|[0-9a-f]{64}", file.sha256)
+        assert file.sha256 is None or re.fullmatch(
+            "[0-9a-f]{8}|[0-9a-f]{16}|[0-9a-f]{64}", file.sha256
+        )
     hashes = [file.sha256 for file in files if file.sha256]
     assert len(set(hashes)) == len(hashes)

@@ -60,6 +60,25 @@ def test_blocks_have_full_length_and_overlap():
     assert [(int(block[0]), int(block[-1])) for block in seen] == [(0, 99), (80, 179), (150, 249)]
 
 
+def test_blocks_are_as_long_as_what_a_model_learned_from():
+    seen = []
+
+    class Model:
+        segment = 7.0
+
+        def __call__(self, mixture):
+            seen.append(mixture.shape[-1])
+            return mixture[:, None]
+
+    waveform = random_waveform(200, channels=1)
+    separate(Model(), waveform, 10, progress=False)
+    assert seen == [70] * 4
+    Model.segment = 3.0  # less than the cross-fades need
+    separate(Model(), waveform[:, :40], 10, progress=False)
+    separate(Model(), waveform, 10, block_seconds=20, progress=False)
+    assert seen[4:] == [40, 200]
+
+
 def test_seams_fade():
     def loud_at_first(mixture, calls=[]):  # noqa: B006 - counts its calls
         calls.append(1)

@@ -1,5 +1,6 @@
 """Systems: one file each, all of them a :class:`Separator`."""
 
+from lib.models.bag import Bag
 from lib.models.band_split_rnn import BandSplitRNN
 from lib.models.band_split_roformer import BandSplitRoFormer
 from lib.models.base import (
@@ -37,6 +38,7 @@ from lib.models.upit import UPIT
 from lib.models.wave_unet import WaveUNet
 
 __all__ = [
+    "Bag",
     "BandSplitRNN",
     "BandSplitRoFormer",
     "CDAE",

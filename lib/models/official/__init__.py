@@ -14,7 +14,7 @@ from __future__ import annotations
 from lib.errors import InputError
 from lib.fetch import cache_folder, fetch, readable_size
 from lib.models.base import Separator
-from lib.models.official import asteroid, openunmix, speechbrain, torchaudio
+from lib.models.official import asteroid, demucs, denoiser, openunmix, speechbrain, torchaudio
 from lib.models.official.release import Release, give_weights
 
 __all__ = ["RELEASES", "load", "names"]
@@ -24,6 +24,8 @@ RELEASES: dict[str, Release] = {
     **torchaudio.RELEASES,
     **asteroid.RELEASES,
     **speechbrain.RELEASES,
+    **demucs.RELEASES,
+    **denoiser.RELEASES,
 }
 
 
@@ -32,7 +34,7 @@ def names() -> list[str]:
 
     Example:
         >>> [name for name in names() if name.startswith("torchaudio")]
-        ['torchaudio/conv-tasnet-libri2mix']
+        ['torchaudio/conv-tasnet-libri2mix', 'torchaudio/hdemucs-musdb', 'torchaudio/hdemucs-plus']
     """
     return list(RELEASES)
 
@@ -66,7 +68,8 @@ def load(name: str, progress: bool = True) -> Separator:
     paths = {part: cache_folder() / file.path for part, file in release.files.items()}
     missing = [part for part, path in paths.items() if not path.is_file()]
     if missing and progress:
-        size = sum(weights.numel() for weights in model.parameters()) * 4
+        size = sum(weights.numel() for weights in model.parameters())
+        size *= release.bytes_per_weight
         print(
             f"{name}: about {readable_size(size)} in {len(paths)} file(s), {len(missing)} to fetch "
             f"from {release.page} to {paths[missing[0]].parent}; licence: {release.licence}; "

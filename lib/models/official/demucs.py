@@ -1,15 +1,26 @@
-"""Demucs and its hybrids, as their authors and torchaudio published them."""
+"""Demucs and its hybrids, as their authors and torchaudio published them.
+
+The names of the authors' files end in the beginning of their SHA-256. Files of the hybrids hold
+half-precision weights beside their class and its arguments, which are not read: what our class
+needs stands here. No hash of torchaudio's files is stated.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 
+from lib.models.bag import Bag
+from lib.models.base import Separator
+from lib.models.demucs import Demucs
+from lib.models.ht_demucs import HTDemucs
+from lib.models.hybrid_demucs import HybridDemucs
 from lib.models.official.denoiser import from_denoiser
-from lib.models.official.release import Weights, rename
+from lib.models.official.release import File, Release, Weights, rename
 
-__all__ = ["from_demucs", "from_demucs_v2"]
+__all__ = ["RELEASES", "from_demucs", "from_demucs_v2"]
 
 # parts of names in the authors' HDemucs and HTDemucs and in torchaudio's HDemucs, and here
 _NAMES = {
@@ -81,3 +92,93 @@ def from_demucs_v2(weights: Mapping[str, torch.Tensor]) -> Weights:
     """
     renamed = from_denoiser(weights)
     return {name.removeprefix("network."): values for name, values in renamed.items()}
+
+
+_ROOT = "https://dl.fbaipublicfiles.com/demucs"
+_PAGE = "https://github.com/adefossez/demucs"
+_SEGMENT = {"segment": 7.8}
+_MUSDB = "MUSDB18-HQ (for research and education)"
+
+
+def _file(folder: str, name: str) -> File:
+    return File(f"{_ROOT}/{folder}/{name}.th", f"demucs/{name}.th", name.rpartition("-")[2])
+
+
+def _hybrid(system: type[Separator], options: dict[str, Any], name: str, data: str) -> Release:
+    return Release(
+        _PAGE,
+        {"": _file("hybrid_transformer", name)},
+        system,
+        options,
+        lambda files: from_demucs(files[""]["state"]),
+        "MIT",
+        data,
+        bytes_per_weight=2,
+    )
+
+
+def _convert_bag(files: dict[str, Any]) -> Weights:
+    return {
+        f"members.{number}.{name}": values
+        for number, content in enumerate(files.values())
+        for name, values in from_demucs(content["state"]).items()
+    }
+
+
+def _torchaudio(name: str, data: str) -> Release:
+    file = File(
+        f"https://download.pytorch.org/torchaudio/models/{name}.pt", f"torchaudio/{name}.pt", None
+    )
+    return Release(
+        "https://docs.pytorch.org/audio/stable/pipelines.html",
+        {"": file},
+        HybridDemucs,
+        {},
+        lambda files: from_demucs(files[""]),
+        "none stated (the code's is BSD 2-Clause)",
+        data,
+    )
+
+
+def _second(name: str, data: str, **options: Any) -> Release:
+    file = _file("v3.0", name)
+    return Release(
+        _PAGE, {"": file}, Demucs, options, lambda files: from_demucs_v2(files[""]), "MIT", data
+    )
+
+
+_MORE = "800 songs more, not public"
+
+RELEASES: dict[str, Release] = {
+    "demucs/htdemucs": _hybrid(HTDemucs, _SEGMENT, "955717e8-8726e21a", f"{_MUSDB} and {_MORE}"),
+    # each of the four was trained on for one stem, in the order of the stems
+    "demucs/htdemucs_ft": Release(
+        _PAGE,
+        {
+            stem: _file("hybrid_transformer", name)
+            for stem, name in {
+                "drums": "f7e0c4bc-ba3fe64a",
+                "bass": "d12395a8-e57c48e6",
+                "other": "92cfc3b6-ef3bcb9c",
+                "vocals": "04573f0d-f3cf25b2",
+            }.items()
+        },
+        Bag,
+        {
+            "members": [{"system": "HTDemucs", "config": _SEGMENT}] * 4,
+            "weights": [[float(stem == member) for stem in range(4)] for member in range(4)],
+        },
+        _convert_bag,
+        "MIT",
+        f"{_MUSDB} and {_MORE}",
+        bytes_per_weight=2,
+    ),
+    "demucs/hdemucs_mmi": _hybrid(HybridDemucs, {}, "75fc33f5-1941ce65", f"{_MUSDB} and {_MORE}"),
+    "demucs/demucs": _second("demucs-e07c671f", "MUSDB18"),
+    "demucs/demucs48_hq": _second("demucs48_hq-28a1282c", _MUSDB, filters=48),
+    "demucs/demucs_extra": _second("demucs_extra-3646af93", "MUSDB18 and 150 songs more"),
+    "torchaudio/hdemucs-musdb": _torchaudio("hdemucs_high_musdbhq_only", _MUSDB),
+    "torchaudio/hdemucs-plus": _torchaudio(
+        "hdemucs_high_trained", f"{_MUSDB}, its test songs too, and 150 songs more"
+    ),
+}

@@ -37,17 +37,22 @@ class Release(NamedTuple):
     convert: Callable[[dict[str, Any]], Weights]  # what the files hold -> state of the system
     licence: str
     data: str  # what they learned from
+    bytes_per_weight: int = 4
 
 
-# Files of 2020 hold scores as numbers of numpy, whose names are not on PyTorch's list of what may
-# be built. Nobody needs the scores: empty classes stand in for what the files name.
+# Files of 2020 hold scores as numbers of numpy, those of Demucs their class and the length of its
+# segment as a fraction: names that are not on PyTorch's list of what may be built. Nobody needs
+# them: empty classes stand in for what the files name.
 _NOTHING = {"__init__": lambda *_: None, "__setstate__": lambda *_: None}
-_SCORES = [
+_STAND_INS = [
     type(name, (), {"__module__": module, **_NOTHING})
     for module, name in [
         ("numpy", "dtype"),
         ("numpy.core.multiarray", "scalar"),
         ("numpy._core.multiarray", "scalar"),
+        ("demucs.hdemucs", "HDemucs"),
+        ("demucs.htdemucs", "HTDemucs"),
+        ("fractions", "Fraction"),
     ]
 ]
 
@@ -55,7 +60,7 @@ _SCORES = [
 def _read(path: Path) -> Any:
     """Read tensors, numbers, text and containers; anything else is refused, and nothing is run."""
     allow = getattr(torch.serialization, "safe_globals", contextlib.nullcontext)  # PyTorch 2.4
-    with allow(_SCORES):
+    with allow(_STAND_INS):
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
