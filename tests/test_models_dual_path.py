@@ -205,7 +205,7 @@ def test_the_small_causal_system_streams():
 
 
 def test_attention_does_not_stream():
-    with pytest.raises(InputError, match="expected a causal encoder-masker-decoder system"):
+    with pytest.raises(InputError, match="expected a causal system that advances piece by piece"):
         Streamer(DPTNet.tiny())
     layer = DPTNet.tiny().masker.dual_path.blocks[0].inter
     with pytest.raises(InputError, match="stream: expected a causal system, got attention"):

@@ -47,7 +47,9 @@ def test_every_method_is_scored_on_every_item_and_source(name):
     assert card["clips"] == _script().fingerprint(dataset)
     counts = scores.groupby("method", sort=False).size()
     assert counts.to_dict() == dict.fromkeys(methods(name), 100 * len(benchmark(name).sources))
-    assert (scores.loc[scores["method"] == "mixture", "si_sdr_i"].abs() < 1e-3).all()
+    floor = scores.loc[scores["method"] == "mixture", "si_sdr_i"]
+    assert floor.isna().mean() < 0.02  # where a stem is silent there is no score
+    assert (floor.dropna().abs() < 1e-3).all()
 
 
 @pytest.mark.parametrize(
