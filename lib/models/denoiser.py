@@ -21,7 +21,7 @@ H         ``hidden``        channels of the first level; they double from level 
 Deviations:
     - A stream gives what the whole recording gives, in full: interpolation waits for all 56
       neighbours that it reads, so that the look-ahead of the paper's sizes is 763 samples, 47.7 ms.
-      In single precision fewer can be seen, about as many as a frame has: the far ones weigh little.
+      In single precision about as many as a frame has can be seen: far neighbours weigh little.
       The published streamer waits for 64 samples behind a frame of 597 (41.3 ms) and differs a
       little from its own network; in its newest version it forgets what it heard before the end.
     - The level is that of the samples so far (``normalize="running"``), offline as in a stream. The
