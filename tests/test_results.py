@@ -48,7 +48,7 @@ def test_every_method_is_scored_on_every_item_and_source(name):
     counts = scores.groupby("method", sort=False).size()
     assert counts.to_dict() == dict.fromkeys(methods(name), 100 * len(benchmark(name).sources))
     floor = scores.loc[scores["method"] == "mixture", "si_sdr_i"]
-    assert floor.isna().mean() < 0.02  # where a stem is silent there is no score
+    assert floor.isna().mean() < 0.1  # where a stem is silent there is no score
     assert (floor.dropna().abs() < 1e-3).all()
 
 
