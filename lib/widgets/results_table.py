@@ -8,6 +8,7 @@ from lib.results import Benchmark, Method, benchmark, methods, stored, stored_ca
 from lib.widgets.element import Element, as_channels, encode_audio
 from lib.widgets.listen import matching_gains
 
+_HEARD_SECONDS = 3.0  # of each row; a page holds several tables
 _COLUMNS = {
     "si_sdr_i": "SI-SDRi, dB",
     "sdr_i": "SDRi, dB",
@@ -20,7 +21,7 @@ _COLUMNS = {
 def results_table(
     name: str, *, heard: int = 0, title: str | None = None, where: dict | None = None
 ) -> Element:
-    """A table of medians with their intervals; every row plays one and the same mixture.
+    """A table of medians with their intervals; every row plays the start of the same mixture.
 
     Args:
         name: such as ``"two_speakers"``, see ``lib.results``.
@@ -98,6 +99,7 @@ def _estimate(method: Method, chosen: Benchmark, dataset, item):
     separator = method.make(chosen, dataset)
     estimates = matched_estimates(separator, item, dataset.source_names, chosen.permute)
     estimate = estimates[dataset.source_names.index(chosen.sources[0])]  # (C, T)
+    estimate = estimate[:, : round(_HEARD_SECONDS * item.sample_rate)]
     peak = float(estimate.abs().max())
     return estimate / peak if peak > 1 else estimate
 
