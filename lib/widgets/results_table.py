@@ -8,7 +8,7 @@ from lib.results import Benchmark, Method, benchmark, methods, stored, stored_ca
 from lib.widgets.element import Element, as_channels, encode_audio
 from lib.widgets.listen import matching_gains
 
-_HEARD_SECONDS = 3.0  # of each row; a page holds several tables
+_HEARD_SECONDS = 2.5  # of each row; a page holds several tables
 _COLUMNS = {
     "si_sdr_i": "SI-SDRi, dB",
     "sdr_i": "SDRi, dB",
