@@ -12,13 +12,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from learning import gain_on_one_song
 from peers import assert_same, by_rule, noise, signal, stored, stored_samples, with_weights_of
 from torch.nn import functional
 
-from lib.data import Songs
 from lib.errors import InputError
-from lib.losses import make_objective
-from lib.metrics import si_sdr
 from lib.models import Demucs
 from lib.models.official.demucs import from_demucs_v2
 from lib.nn.interpolation import change_rate
@@ -266,21 +264,7 @@ def test_published_and_smaller_sizes():
 
 def test_it_learns_one_mixture():
     torch.manual_seed(0)
-    model = Demucs.tiny().train()
-    item = Songs("train", items=1, seed=5, seconds=0.5, sample_rate=8000)[0]
-    stems = item.sources.mean(1, keepdim=True)  # mono: drums, bass, other, vocals
-    sources = torch.stack([stems[3], stems[:3].sum(0)])[None]
-    mixture = sources.sum(1)
-    objective = make_objective("waveform", loss="l1")
-    optimiser = torch.optim.Adam(model.parameters(), 6e-3)
-    for _ in range(250):
-        optimiser.zero_grad()
-        objective(model, mixture, sources).mean().backward()
-        optimiser.step()
-    with torch.no_grad():
-        estimates = model.eval()(mixture)
-    gain = si_sdr(estimates, sources) - si_sdr(mixture[:, None].expand_as(sources), sources)
-    assert gain.mean() > 8
+    assert gain_on_one_song(Demucs.tiny(), 250) > 8
 
 
 @pytest.mark.parametrize(
