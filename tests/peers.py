@@ -31,6 +31,12 @@ def signal(time, dtype=torch.float32):
     return (torch.sin(0.002 * steps) * tones).to(dtype)[None, None]
 
 
+def stereo(ours, dtype=torch.float32):
+    """A signal by rule, on as many channels as a model has."""
+    mixture = signal(997, dtype)
+    return torch.cat([mixture, mixture.flip(-1)], 1)[:, : ours.channels]
+
+
 def assert_same(ours, theirs):
     """Equal to 1e-5 of the level."""
     level = theirs.abs().max()

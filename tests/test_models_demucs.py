@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from learning import gain_on_one_song
-from peers import assert_same, by_rule, noise, signal, stored, stored_samples, with_weights_of
+from peers import assert_same, by_rule, noise, stereo, stored, stored_samples, with_weights_of
 from torch.nn import functional
 
 from lib.errors import InputError
@@ -89,12 +89,6 @@ def test_same_as_the_authors_class(name, time):
 def test_stored_answers_are_the_authors(name):
     answer = stored_samples(peer_answer(name))
     torch.testing.assert_close(answer, stored(GOLDEN, name), atol=1e-6, rtol=1e-5)
-
-
-def stereo(ours, dtype=torch.float32):
-    """A signal by rule, on as many channels as a model has."""
-    mixture = signal(997, dtype)
-    return torch.cat([mixture, mixture.flip(-1)], 1)[:, : ours.channels]
 
 
 def peer_answer(name):

@@ -32,6 +32,7 @@ __all__ = [
     "SpectrogramSeparator",
     "TimeDomainSeparator",
     "check_mixture",
+    "different_names",
     "estimate_names",
 ]
 
@@ -329,6 +330,24 @@ def check_mixture(mixture: torch.Tensor, channels: int) -> None:
         advice = "mix them down before"
     wanted = "one channel" if channels == 1 else f"{channels} channels"
     raise InputError(f"mixture: expected {wanted}, got {got}; {advice}")
+
+
+def different_names(sources: Sequence[str]) -> tuple[str, ...]:
+    """Require a list of different names.
+
+    Args:
+        sources: what a system separates.
+
+    Raises:
+        InputError: if it is empty, a text, or names one twice.
+
+    Example:
+        >>> different_names(["vocals", "drums"])
+        ('vocals', 'drums')
+    """
+    if isinstance(sources, str) or not sources or len(set(sources)) < len(sources):
+        raise InputError(f"sources: expected a list of different names, got {sources!r}")
+    return tuple(sources)
 
 
 def estimate_names(targets: Sequence[str], residual: str | None) -> list[str]:

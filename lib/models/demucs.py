@@ -40,7 +40,7 @@ from torch.nn import functional
 
 from lib.errors import InputError
 from lib.losses.precision import at_least_float32
-from lib.models.base import Separator, check_mixture
+from lib.models.base import Separator, check_mixture, different_names
 from lib.models.hybrid_demucs import STEMS
 from lib.nn.demucs import Down, Up, rescale, std_mean
 from lib.nn.interpolation import change_rate
@@ -92,8 +92,7 @@ class Demucs(Separator):
         sample_rate: int = 44100,
     ):
         super().__init__()
-        if isinstance(sources, str) or not sources or len(set(sources)) < len(sources):
-            raise InputError(f"sources: expected a list of different names, got {sources!r}")
+        self.source_names = different_names(sources)
         for name, number in (("depth", depth), ("filters", filters), ("layers", layers)):
             if number < 1:
                 raise InputError(f"{name}: expected at least 1, got {number}")
@@ -102,7 +101,6 @@ class Demucs(Separator):
         if context < 1 or context % 2 == 0:
             raise InputError(f"context: expected an odd number, got {context}")
         self.sample_rate, self.channels = sample_rate, channels
-        self.source_names = tuple(sources)
         self.sizes = kernel_size, stride, depth, context
         self.rate, self.normalize = 1 + resampling, normalize
         widths = [channels, *(filters * 2**level for level in range(depth))]

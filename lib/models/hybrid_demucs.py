@@ -44,7 +44,7 @@ from torch import nn
 
 from lib.errors import InputError
 from lib.losses.precision import at_least_float32
-from lib.models.base import Separator, check_mixture
+from lib.models.base import Separator, check_mixture, different_names
 from lib.nn.demucs import rescale, std_mean
 from lib.nn.hybrid_demucs import (
     AlignedSTFT,
@@ -106,14 +106,12 @@ class HybridDemucs(Separator):
         sample_rate: int = 44100,
     ):
         super().__init__()
-        if isinstance(sources, str) or not sources or len(set(sources)) < len(sources):
-            raise InputError(f"sources: expected a list of different names, got {sources!r}")
+        self.source_names = different_names(sources)
         levels = _levels(depth, n_fft, stride)
         if any(shape.meeting for shape in levels) != self.meet_in_the_middle:
             wanted = "layers that lead" if self.meet_in_the_middle else "fewer layers than lead"
             raise InputError(f"depth: expected {wanted} to one bin, got {depth}")
         self.sample_rate, self.channels = sample_rate, channels
-        self.source_names = tuple(sources)
         self.stft = AlignedSTFT(n_fft)
         self.embedding = FrequencyEmbedding(n_fft // 2 // stride, filters)
         self.encoder, self.decoder = nn.ModuleList(), nn.ModuleList()
