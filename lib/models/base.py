@@ -238,6 +238,11 @@ class SpectrogramSeparator(EncoderMaskerDecoder):
         """Invert spectrograms ``(..., freq, frames)``."""
         return self.encoder.inverse(features, length, memory)
 
+    def forward(self, mixture: torch.Tensor) -> torch.Tensor:
+        """Separate. See :meth:`Separator.forward`."""
+        check_signal(mixture, "mixture", ndim=3)
+        return self.decode(self.spectra(self.encoder(mixture)), mixture.shape[-1])  # (B, S, C, T)
+
     def spectra(self, spectrogram: torch.Tensor) -> torch.Tensor:
         """Estimate the spectrograms of the sources; what losses on complex numbers compare.
 

@@ -40,7 +40,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from lib.errors import InputError, check_signal
+from lib.errors import InputError
 from lib.models.base import SpectrogramSeparator
 from lib.stft import STFT
 
@@ -201,11 +201,6 @@ class CDAE(SpectrogramSeparator):
     def tiny(cls) -> Self:
         """Build a size for live training."""
         return cls(**_SPEECH, filters=[12, 20, 30])
-
-    def forward(self, mixture: torch.Tensor) -> torch.Tensor:
-        """Separate. See :meth:`lib.models.base.Separator.forward`."""
-        check_signal(mixture, "mixture", ndim=3)
-        return self.decode(self.spectra(self.encoder(mixture)), mixture.shape[-1])  # (B, S, C, T)
 
     def spectra(self, spectrogram: torch.Tensor) -> torch.Tensor:
         """Estimate the spectrograms (B, S, C, F, K) of the sources, with the mixture's phase."""

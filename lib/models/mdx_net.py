@@ -48,7 +48,7 @@ import torch
 from torch import nn
 
 from lib.blending import least_squares
-from lib.errors import InputError, check_signal
+from lib.errors import InputError
 from lib.models.base import SpectrogramSeparator, estimate_names
 from lib.nn.spectral import heard_channels, own_channels
 from lib.nn.tfc_tdf import TFCTDFUNet
@@ -179,11 +179,6 @@ class MDXNet(SpectrogramSeparator):
     def tiny(cls) -> Self:
         """Build a size for live training."""
         return cls(**_TINY)
-
-    def forward(self, mixture: torch.Tensor) -> torch.Tensor:
-        """Separate. See :meth:`lib.models.base.Separator.forward`."""
-        check_signal(mixture, "mixture", ndim=3)
-        return self.decode(self.spectra(self.encoder(mixture)), mixture.shape[-1])
 
     def spectra(self, spectrogram: torch.Tensor) -> torch.Tensor:
         """Estimate the spectrograms (B, S, C, F, K) of the sources."""
