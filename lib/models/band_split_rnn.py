@@ -237,7 +237,7 @@ class BandSplitRNN(SpectrogramSeparator):
 
 _SMALL: dict[str, Any] = {
     "bands": [(100, 8), (200, 6), (500, 4), (1000, 3)],
-    "channels": 32,
+    "channels": 28,
     "layers": 4,
     "n_fft": 1024,
     "hop_length": 512,

@@ -191,7 +191,7 @@ class Denoiser(Separator):
     @classmethod
     def small(cls) -> Self:
         """Build the size of the recipe ``denoiser-small``."""
-        return cls(hidden=32, depth=4, resampling=1)
+        return cls(hidden=24, depth=4, resampling=1)
 
     @classmethod
     def tiny(cls) -> Self:

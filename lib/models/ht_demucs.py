@@ -132,12 +132,13 @@ class HTDemucs(HybridDemucs):
 
     @classmethod
     def small(cls) -> Self:
-        """Build the size of the recipe ``htdemucs-small``: four stems in stereo at 16 kHz."""
+        """Build the size of the recipe ``htdemucs-small``: four stems in mono at 16 kHz."""
         return cls(
+            channels=1,
             filters=12,
             n_fft=2048,
             decoder_branches=False,
-            bottleneck=128,
+            bottleneck=96,
             layers=3,
             heads=4,
             sample_rate=16000,
