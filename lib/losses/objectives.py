@@ -323,7 +323,7 @@ class VoiceAndNoise:
     """A voice, the noise around it, and their sum: three terms, two of them weighted.
 
     The loss is ``L(v) + noise_weight L(n) + consistency P``: L is the negative SI-SNR of the first
-    and of the second source, P the share of the mixture that the estimates leave over or add
+    and of the second source (SI-SDR without ``zero_mean``), P the share of the mixture that the estimates leave over or add
     (:func:`lib.losses.mixture_consistency_penalty`). SI-SNR leaves the level of an estimate free;
     P does not. A source that is silent has no ratio: the gate leaves its term out.
 
@@ -331,6 +331,8 @@ class VoiceAndNoise:
         noise_weight: of the second term; 0 trains on the voice alone.
         consistency: of the third.
         gate_db: mean power, in dB re 1, below which a source counts as silent.
+        zero_mean: remove the means before L is taken, as SI-SNR does. An offset then costs nothing,
+            and as the offsets of two estimates can cancel in the sum, P does not see it either.
         margin: samples at both ends that are input only. A network that looks around finds zeros
             beyond the ends; with a margin as wide as it looks, what is compared has full context.
 
@@ -344,6 +346,7 @@ class VoiceAndNoise:
     noise_weight: float = 0.25
     consistency: float = 10.0
     gate_db: float = -60.0
+    zero_mean: bool = True
     margin: int = 0
 
     def __post_init__(self) -> None:
@@ -370,7 +373,7 @@ class VoiceAndNoise:
             )
         mixture, sources = mixture[..., inner], sources[..., inner]
         estimates = estimates[..., inner]
-        losses = si_snr_loss(estimates, sources, silence_db=self.gate_db).mean(-1)  # (B, 2)
+        losses = si_snr_loss(estimates, sources, self.zero_mean, self.gate_db).mean(-1)  # (B, 2)
         penalty = mixture_consistency_penalty(estimates, mixture)
         return losses[:, 0] + self.noise_weight * losses[:, 1] + self.consistency * penalty
 
