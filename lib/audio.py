@@ -17,9 +17,15 @@ from torch.nn import functional
 
 from lib.errors import InputError, check_rate, check_signal, require_package
 
-_SUBTYPES = {".wav": ("WAV", "FLOAT"), ".flac": ("FLAC", "PCM_24")}
+_SUBTYPES = {
+    ".wav": ("WAV", "FLOAT"),
+    ".flac": ("FLAC", "PCM_24"),
+    ".mp3": ("MP3", "MPEG_LAYER_III"),
+}
 _READABLE = "wav, flac, ogg or mp3"
 _FLAC_CHANNELS, _FLAC_RATE = 8, 655_350
+_MP3_CHANNELS = 2
+_MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 WAV_LIMIT = 2**32 - 2**12  # bytes: sizes in a WAV header have 32 bits
 
 
@@ -242,7 +248,8 @@ class Writer:
     """Write a file block by block; it appears under its name only when it is complete.
 
     The suffix decides: ``.wav`` is 32-bit float (any range), ``.flac`` is 24-bit and must stay
-    within [-1, 1]. Blocks go to a temporary file beside the target, which takes its name when the
+    within [-1, 1], ``.mp3`` sounds alike and is small (any range, of which players cut off what is
+    beyond [-1, 1]). Blocks go to a temporary file beside the target, which takes its name when the
     ``with`` block ends, and is deleted if the block raises.
 
     Args:
@@ -275,18 +282,7 @@ class Writer:
         self.channels = channels
         self._force = force
         self._bytes = 0
-        if self.path.suffix.lower() not in _SUBTYPES:
-            raise InputError(
-                f"{self.path}: expected a name that ends in .wav or .flac, "
-                f"got {self.path.suffix or 'no suffix'!r}"
-            )
-        if self.path.suffix.lower() == ".flac" and not (
-            channels <= _FLAC_CHANNELS and self.sample_rate <= _FLAC_RATE
-        ):
-            raise InputError(
-                f"{self.path}: expected at most {_FLAC_CHANNELS} channels and {_FLAC_RATE} Hz, "
-                f"which is what FLAC holds, got {channels} and {self.sample_rate}; write .wav"
-            )
+        self._check_format()
         if self.path.is_dir():
             raise InputError(f"{self.path}: expected a file name, got a directory")
         if not self.path.parent.is_dir():
@@ -297,6 +293,34 @@ class Writer:
         self._check_free()
         # without the name itself: there may be no room behind a long one
         self._temporary = self.path.with_name(f".{uuid.uuid4().hex}.part")
+
+    def _check_format(self) -> None:
+        suffix = self.path.suffix.lower()
+        if suffix not in _SUBTYPES:
+            raise InputError(
+                f"{self.path}: expected a name that ends in .wav, .flac or .mp3, "
+                f"got {self.path.suffix or 'no suffix'!r}"
+            )
+        if suffix == ".flac" and not (
+            self.channels <= _FLAC_CHANNELS and self.sample_rate <= _FLAC_RATE
+        ):
+            raise InputError(
+                f"{self.path}: expected at most {_FLAC_CHANNELS} channels and {_FLAC_RATE} Hz, "
+                f"which is what FLAC holds, got {self.channels} and {self.sample_rate}; write .wav"
+            )
+        if suffix == ".mp3" and not (
+            self.channels <= _MP3_CHANNELS and self.sample_rate in _MP3_RATES
+        ):
+            raise InputError(
+                f"{self.path}: expected at most {_MP3_CHANNELS} channels and one of "
+                f"{', '.join(map(str, _MP3_RATES))} Hz, which is what MP3 holds, "
+                f"got {self.channels} and {self.sample_rate}; write .wav"
+            )
+        if suffix == ".mp3" and not _soundfile().check_format(*_SUBTYPES[suffix]):
+            raise InputError(
+                f"{self.path}: expected libsndfile 1.1 or newer, which writes MP3, got "
+                f"{_soundfile().__libsndfile_version__}; write .flac or .wav"
+            )
 
     def _check_free(self) -> None:
         if self.path.exists() and not self._force:
@@ -339,7 +363,8 @@ class Writer:
         if kind == "FLAC" and peak > 1:
             raise InputError(
                 f"{self.path}: expected samples within [-1, 1], which is what FLAC holds, got a "
-                f"peak of {peak:.3f}; write .wav, or scale all signals by one gain first"
+                f"peak of {peak:.3f}; write .wav, or scale all signals by one gain first "
+                "(--gain-db)"
             )
         self._bytes += block.numel() * 4
         if kind == "WAV" and self._bytes > WAV_LIMIT:
@@ -377,7 +402,8 @@ def write(
     """Write a waveform; nothing half-written stays, and nothing is overwritten unasked.
 
     Args:
-        path: ends in ``.wav`` (32-bit float) or ``.flac`` (24 bit, samples within [-1, 1]).
+        path: ends in ``.wav`` (32-bit float), ``.flac`` (24 bit, samples within [-1, 1]) or
+            ``.mp3``.
         waveform: ``(channels, time)`` or ``(time,)``.
         sample_rate: in Hz.
         force: replace a file that is there.

@@ -1,4 +1,4 @@
-"""The command line: ``python -m lib doctor | data | separate | evaluate | train | sweep``.
+"""The command line: ``python -m lib doctor | data | separate | live | evaluate | train | sweep``.
 
 Whatever a user can mend ends as one line on standard error and exit code 2, with nothing half
 written behind.
@@ -52,6 +52,7 @@ _OPTIONAL = {
     "pesq": "no PESQ column in the tables",
     "librosa": "no mel and constant-Q pictures in chapter 2",
     "ipywidgets": "no live sliders; the widgets of the pages work",
+    "sounddevice": "no denoising of the microphone; live --simulate works",
     "jupyterlab": "no notebooks on this machine",
     "mir_eval": "metrics are not compared with it in the tests",
 }
@@ -122,10 +123,29 @@ def _parser() -> argparse.ArgumentParser:
     separate.add_argument("file", type=Path, help="wav, flac, ogg or mp3, any rate and length")
     separate.add_argument("--method", default="wiener", help=_method_help())
     separate.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
-    separate.add_argument("--format", choices=("wav", "flac"), default="wav")
+    separate.add_argument("--format", choices=("wav", "flac", "mp3"), default="wav")
+    separate.add_argument(
+        "--stems",
+        default="all",
+        help="comma-separated, such as vocals,drums; what they leave is written, too; default: all",
+    )
     separate.add_argument("--sources", type=int, help="how many sources you expect; default: any")
     separate.add_argument(
         "--per-channel", action="store_true", help="separate each channel by itself"
+    )
+    separate.add_argument(
+        "--shifts", type=int, default=1, help="mean of so many answers, which takes as long"
+    )
+    separate.add_argument(
+        "--sum-to-mixture",
+        action="store_true",
+        help="share among the sources what they leave of the mixture",
+    )
+    separate.add_argument(
+        "--gain-db",
+        type=float,
+        default=0.0,
+        help="of all outputs; below 0 where FLAC cannot hold them",
     )
     separate.add_argument("--force", action="store_true", help="replace files that exist")
     separate.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -203,7 +223,7 @@ def _network(method: str) -> Separator:
 
 def _separate(options: argparse.Namespace) -> int:
     from lib.audio import info
-    from lib.separate import separate_file
+    from lib.separate import output_names, separate_file
 
     if options.method in OracleMask.KINDS:
         raise InputError(
@@ -220,8 +240,11 @@ def _separate(options: argparse.Namespace) -> int:
             f"separates ({', '.join(model.source_names)}), got {options.sources}; take a method "
             "that is made for as many"
         )
-    stem = options.file.stem
-    outputs = [options.out / f"{stem}_{name}.{options.format}" for name in model.source_names]
+    stems = None if options.stems == "all" else options.stems.split(",")
+    outputs = [
+        options.out / f"{options.file.stem}_{name}.{options.format}"
+        for name in output_names(model, stems)
+    ]
     made = _make_folder(options.out)
     try:
         separate_file(
@@ -229,6 +252,10 @@ def _separate(options: argparse.Namespace) -> int:
             options.file,
             outputs,
             per_channel=options.per_channel,
+            shifts=options.shifts,
+            stems=stems,
+            sum_to_mixture=options.sum_to_mixture,
+            gain_db=options.gain_db,
             force=options.force,
             progress=not options.quiet,
         )
@@ -435,18 +462,15 @@ def _audio_files() -> str:
     tone = torch.sin(torch.arange(8000) * 0.3)[None] / 2
     done = []
     with tempfile.TemporaryDirectory() as folder:
-        for suffix in ("wav", "flac"):
+        for suffix, tolerance in (("wav", 1e-6), ("flac", 1e-6), ("mp3", 0.1)):
             write(Path(folder) / f"tone.{suffix}", tone, 8000)
             waveform, _ = read(Path(folder) / f"tone.{suffix}")
-            if (waveform - tone).abs().max() > 1e-6:
+            if (waveform - tone).abs().max() > tolerance:
                 raise DataError(f"a {suffix} file came back changed")
             done.append(suffix)
-        for suffix in ("ogg", "mp3"):
-            path = Path(folder) / f"tone.{suffix}"
-            soundfile.write(path, tone[0].numpy(), 8000)
-            read(path)
-            done.append(suffix)
-    return f"{', '.join(done)} read; wav, flac written"
+        soundfile.write(Path(folder) / "tone.ogg", tone[0].numpy(), 8000)
+        read(Path(folder) / "tone.ogg")
+    return f"{', '.join(done)} read and written; ogg read"
 
 
 def _pack() -> str:

@@ -1,8 +1,9 @@
 """Separate recordings of any length in blocks, and streams as they come; in bounded memory.
 
 **Blocks** (:func:`separate`, :func:`separate_file`) serve every separator. Neighbouring blocks
-overlap. Within the overlap the estimates fade from one block to the next, so that no seam is heard
-and no block's edge, where it lacks context, counts. A last block that would be short is extended
+overlap. Within the overlap the estimates fade from one block to the next along straight lines, so
+that no seam is heard and no block's edge, where it lacks context, counts; where half a block
+overlaps, the weights of the blocks are triangles. A last block that would be short is extended
 backwards to the full length. A separator that hands its input through gives exactly the input, to
 the bit.
 
@@ -26,16 +27,18 @@ import torch
 from torch.nn import functional
 
 from lib import models
-from lib.audio import WAV_LIMIT, Writer, info, read_blocks, resample
+from lib.audio import WAV_LIMIT, AudioInfo, Writer, info, read_blocks, resample
 from lib.errors import InputError, check_rate, check_signal, require_package
 from lib.framing import Memory
+from lib.losses import project_to_mixture
 from lib.losses.pit import pit
 
-__all__ = ["Streamer", "separate", "separate_file"]
+__all__ = ["Streamer", "output_names", "separate", "separate_file"]
 
 Separator = Callable[[torch.Tensor], torch.Tensor]
 _BLOCK_SECONDS = 15.0
 _LATEST_SHIFT = 0.5  # seconds
+_REST = "accompaniment"
 
 
 def separate(
@@ -47,6 +50,8 @@ def separate(
     overlap_seconds: float = 2.0,
     per_channel: bool = False,
     shifts: int = 1,
+    stems: Sequence[str] | None = None,
+    sum_to_mixture: bool = False,
     progress: bool = True,
 ) -> torch.Tensor:
     """Separate a waveform block by block.
@@ -54,7 +59,8 @@ def separate(
     Args:
         model: a separator ``(1, channels, time) -> (1, sources, channels, time)``. If it has an
             attribute ``sample_rate``, blocks are resampled to it and the estimates back.
-        waveform: the mixture ``(channels, time)``.
+        waveform: the mixture ``(channels, time)``. A model for several channels gets one channel
+            as all of them; the estimates are the means of its channels.
         sample_rate: of the mixture, in Hz.
         block_seconds: length of a block; memory grows with it. If not given, that of the excerpts
             that the model learned from (``model.segment``), or 15.
@@ -63,15 +69,20 @@ def separate(
             with a stereo mixture.
         shifts: the shift trick: the mean of so many answers, to each block as it is and a little
             later, up to half a second; it takes so many times as long.
+        stems: the sources that are wanted, in this order; what they leave of the mixture comes
+            last (see :func:`output_names`). All sources of the model if not given.
+        sum_to_mixture: share among the sources what they leave of the mixture, equally
+            (:func:`lib.losses.project_to_mixture`).
         progress: show a progress bar.
 
     Returns:
-        Estimates ``(sources, channels, time)``, aligned with the mixture to the sample.
+        Estimates ``(sources, channels, time)``, aligned with the mixture to the sample. Rests are
+        taken at the rate of the mixture: what a model of a lower rate does not hear is in them.
 
     Raises:
         InputError: if the waveform is no ``(channels, time)`` signal, the block lengths do not fit,
-            there are no shifts, the model takes another number of channels or returns another
-            shape.
+            there are no shifts, no such stems, the model takes another number of channels or
+            returns another shape.
 
     Source: the shift trick: A. Defossez et al., "Music source separation in the waveform domain",
     arXiv:1911.13254, "Randomized equivariant stabilization"; the shifts are drawn there, here they
@@ -87,11 +98,13 @@ def separate(
     check_signal(waveform, "waveform", ndim=2)
     _check_channels(model, len(waveform), per_channel)
     _check_shifts(shifts)
+    finish = _finisher(model, stems, sum_to_mixture)
     block, overlap = _block_lengths(model, block_seconds, overlap_seconds, sample_rate)
     estimates, done = None, 0
     blocks = _with_progress(_cut(waveform, block, overlap), waveform.shape[-1], progress)
     run = partial(_run, model, sample_rate=sample_rate, per_channel=per_channel, shifts=shifts)
-    for piece in _separate_blocks(model, run, blocks, block, overlap):
+    for mixture, answer in _separate_blocks(model, run, blocks, block, overlap):
+        piece = finish(mixture, answer)
         if estimates is None:
             estimates = piece.new_empty(*piece.shape[:-1], waveform.shape[-1])
         estimates[..., done : done + piece.shape[-1]] = piece
@@ -108,6 +121,9 @@ def separate_file(
     overlap_seconds: float = 2.0,
     per_channel: bool = False,
     shifts: int = 1,
+    stems: Sequence[str] | None = None,
+    sum_to_mixture: bool = False,
+    gain_db: float = 0.0,
     force: bool = False,
     progress: bool = True,
 ) -> list[Path]:
@@ -119,11 +135,15 @@ def separate_file(
     Args:
         model: a separator, as for :func:`separate`.
         path: the mixture; anything :func:`lib.audio.read` takes.
-        outputs: one path per source of the model, ``.wav`` (32-bit float) or ``.flac`` (24-bit).
+        outputs: one path per source of the model, or per name of :func:`output_names`; formats
+            as for :class:`lib.audio.Writer`.
         block_seconds: as for :func:`separate`.
         overlap_seconds: length of the cross-fade, at most half of a block.
         per_channel: as for :func:`separate`.
         shifts: as for :func:`separate`.
+        stems: as for :func:`separate`.
+        sum_to_mixture: as for :func:`separate`.
+        gain_db: of all outputs. Sources may be louder than the mixture, and FLAC ends at 1.
         force: replace outputs that exist.
         progress: show a progress bar.
 
@@ -155,13 +175,15 @@ def separate_file(
     _check_shifts(shifts)
     rate = header.sample_rate
     run = partial(_run, model, sample_rate=rate, per_channel=per_channel, shifts=shifts)
-    known = getattr(model, "source_names", outputs)
+    finish = _finisher(model, stems, sum_to_mixture)
+    known = output_names(model, stems) if hasattr(model, "source_names") else outputs
     _check_outputs(len(known), len(outputs))
+    gain = 10 ** (gain_db / 20)
     block, overlap = _block_lengths(model, block_seconds, overlap_seconds, rate)
     writers = [
         Writer(output, header.sample_rate, header.channels, force=force) for output in outputs
     ]
-    _check_room(outputs, header.frames * header.channels * 4)
+    _check_room(outputs, header)
     existed = [output.exists() for output in outputs]
     try:
         with ExitStack() as stack:
@@ -170,10 +192,11 @@ def separate_file(
             blocks = _with_progress(
                 (block for block, _ in read_blocks(path, block, overlap)), header.frames, progress
             )
-            for piece in _separate_blocks(model, run, blocks, block, overlap):
+            for mixture, answer in _separate_blocks(model, run, blocks, block, overlap):
+                piece = finish(mixture, answer)
                 _check_outputs(len(piece), len(writers))
                 for writer, estimate in zip(writers, piece, strict=True):
-                    writer.write(estimate)
+                    writer.write(gain * estimate)
     except BaseException:
         # a writer that failed at its very end comes after others that have finished
         for output, was_there in zip(outputs, existed, strict=True):
@@ -181,6 +204,61 @@ def separate_file(
                 output.unlink(missing_ok=True)
         raise
     return outputs
+
+
+def output_names(model: Separator, stems: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Name what :func:`separate` returns.
+
+    Args:
+        model: a separator that names its sources.
+        stems: the sources that are wanted, in this order; all if not given.
+
+    Returns:
+        The names; behind fewer than all ``accompaniment``, which is what they leave of the mixture,
+        unless a wanted source has that name.
+
+    Raises:
+        InputError: if a stem is no source of the model, or comes twice.
+
+    Example:
+        >>> from lib.models import HTDemucs
+        >>> model = HTDemucs(filters=4, compression=1, bottleneck=None)
+        >>> output_names(model, ["vocals", "bass"])
+        ('vocals', 'bass', 'accompaniment')
+        >>> output_names(model, ["piano"])
+        Traceback (most recent call last):
+        ...
+        lib.errors.InputError: stems: expected some of drums, bass, other, vocals, got piano
+    """
+    names = tuple(getattr(model, "source_names", ()))
+    if stems is None:
+        return names
+    if not stems or set(stems) - set(names) or len(set(stems)) < len(stems):
+        raise InputError(
+            f"stems: expected some of {', '.join(names) or 'a model that names them'}, "
+            f"got {', '.join(stems) or 'none'}"
+        )
+    return tuple(stems) if len(stems) == len(names) or _REST in stems else (*stems, _REST)
+
+
+def _finisher(
+    model: Separator, stems: Sequence[str] | None, sum_to_mixture: bool
+) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """What makes the wanted outputs of a mixture (C, T) and its estimates (S, C, T)."""
+    places: list[int] = []
+    if stems is not None:
+        with_rest = len(output_names(model, stems)) > len(stems)
+        places = [model.source_names.index(stem) for stem in stems]
+
+    def finish(mixture: torch.Tensor, estimates: torch.Tensor) -> torch.Tensor:
+        if sum_to_mixture:
+            estimates = project_to_mixture(estimates[None], mixture[None])[0]
+        if not places:
+            return estimates
+        estimates = estimates[places]
+        return torch.cat([estimates, mixture - estimates.sum(0, True)]) if with_rest else estimates
+
+    return finish
 
 
 def _block_lengths(
@@ -226,8 +304,8 @@ def _separate_blocks(
     blocks: Iterator[torch.Tensor],
     block_length: int,
     overlap: int,
-) -> Iterator[torch.Tensor]:
-    """Turn overlapping blocks ``(channels, time)`` into adjoining ``(sources, channels, time)``."""
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Turn overlapping blocks ``(channels, time)`` into adjoining ones, each with its estimates."""
     previous = tail = None
     for block in blocks:
         extra = 0
@@ -242,15 +320,15 @@ def _separate_blocks(
         if tail is not None and overlap > 0:
             # lerp is a + w * (b - a): where both blocks agree the result is theirs to the bit
             ramp = torch.linspace(0, 1, overlap + 2, dtype=estimates.dtype)[1:-1]
-            yield torch.lerp(tail, estimates[..., :overlap], ramp)
+            yield block[:, :overlap], torch.lerp(tail, estimates[..., :overlap], ramp)
             estimates = estimates[..., overlap:]
-        keep = estimates.shape[-1] - overlap
-        if keep > 0:
-            yield estimates[..., :keep]
-        tail = estimates[..., max(keep, 0) :].clone()
+        done, end = block.shape[-1] - estimates.shape[-1], max(0, estimates.shape[-1] - overlap)
+        if end > 0:
+            yield block[:, done : done + end], estimates[..., :end]
+        tail = estimates[..., end:].clone()
         previous = block
     if tail is not None and tail.shape[-1] > 0:
-        yield tail
+        yield block[:, -tail.shape[-1] :], tail
 
 
 def _order(estimates: torch.Tensor, before: torch.Tensor) -> list[int]:
@@ -291,6 +369,7 @@ def _run(
 ) -> torch.Tensor:
     """Run the model on one block, at its own sample rate and on its own device."""
     rate = getattr(model, "sample_rate", None) or sample_rate
+    wanted = getattr(model, "channels", None)
     parameter = next(model.parameters(), None) if isinstance(model, torch.nn.Module) else None
     with _inference(model):
         batch = resample(mixture, sample_rate, rate)[None]  # (1, C, T)
@@ -298,7 +377,12 @@ def _run(
             batch = batch.to(parameter.device)
         if per_channel:
             batch = batch.transpose(0, 1)  # (C, 1, T)
+        alone = batch.shape[1] == 1 and wanted not in (None, 1)
+        if alone:
+            batch = batch.repeat(1, wanted, 1)
         estimates = _mean_answer(model, batch, rate, shifts)
+        if alone:
+            estimates = estimates.mean(2, keepdim=True)
         if per_channel:
             if getattr(model, "any_order", False):
                 estimates = _same_order(estimates, rate)
@@ -339,9 +423,10 @@ def _check_shifts(shifts: int) -> None:
 
 def _check_channels(model: Separator, channels: int, per_channel: bool) -> None:
     wanted = getattr(model, "channels", None)
-    if not per_channel and wanted not in (None, channels):
+    if not per_channel and channels > 1 and wanted not in (None, channels):
+        number = "1 channel" if wanted == 1 else f"1 or {wanted} channels"
         raise InputError(
-            f"model: expected a mixture of {wanted} channel, which is what "
+            f"model: expected a mixture of {number}, which is what "
             f"{type(model).__name__} separates, got {channels}; separate each channel by itself "
             "with per_channel=True (--per-channel), or mix them down before"
         )
@@ -355,16 +440,20 @@ def _check_outputs(sources: int, outputs: int) -> None:
         )
 
 
-def _check_room(outputs: Sequence[Path], bytes_each: int) -> None:
-    """Require room for the outputs, each as large as 32-bit float, before writing anything."""
+def _check_room(outputs: Sequence[Path], header: AudioInfo) -> None:
+    """Require room for the outputs before writing anything: as much as they may take at most."""
+    samples = header.frames * header.channels
+    mp3 = 40_000 * header.frames / header.sample_rate  # at 320 kbit/s
+    sizes = {".wav": 4 * samples, ".flac": 3.1 * samples, ".mp3": mp3}
     for output in outputs:
-        if output.suffix.lower() == ".wav" and bytes_each > WAV_LIMIT:
+        if output.suffix.lower() == ".wav" and sizes[".wav"] > WAV_LIMIT:
             raise InputError(
                 f"{output}: expected at most 4 GB, which is what WAV holds, got "
-                f"{bytes_each / 1e9:.1f} GB; write .flac"
+                f"{sizes['.wav'] / 1e9:.1f} GB; write .flac"
             )
     for folder in {output.parent for output in outputs}:
-        needed = bytes_each * sum(output.parent == folder for output in outputs)
+        inside = [output for output in outputs if output.parent == folder]
+        needed = sum(sizes[output.suffix.lower()] for output in inside)
         free = shutil.disk_usage(folder).free
         if free < needed:
             raise InputError(

@@ -40,6 +40,30 @@ def test_flac_round_trip_is_exact_to_24_bits(tmp_path):
     assert os.listdir(tmp_path) == ["a.FLAC"]
 
 
+@pytest.mark.parametrize(
+    "channels, rate, time", [(2, 44100, 30_011), (1, 8000, 8001), (1, 16000, 1)]
+)
+def test_mp3_comes_back_in_its_place(tmp_path, channels, rate, time):
+    """In its length, and no sample later: below the band's edge little else is lost."""
+    tones = torch.arange(1, 1 + channels)[:, None] * 2 * torch.pi * 220
+    waveform = 1.5 * torch.sin(tones * torch.arange(time) / rate)  # louder than players play
+    write(tmp_path / "a.mp3", waveform, rate)
+    found, found_rate = read(tmp_path / "a.mp3")
+    assert found_rate == rate and found.shape == waveform.shape
+    inner = slice(1500, -1500)
+    for lag in (-1, 1):
+        error = (found - waveform)[:, inner].square().sum()
+        assert error <= (found - waveform.roll(lag, -1))[:, inner].square().sum() / 10
+    assert info(tmp_path / "a.mp3").format == "MP3" and not leftovers(tmp_path)
+
+
+def test_a_libsndfile_that_cannot_write_mp3_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(soundfile, "check_format", lambda *_: False)
+    with pytest.raises(InputError, match="expected libsndfile 1.1 or newer, .* write .flac"):
+        write(tmp_path / "a.mp3", noise(1, 99), 8000)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("kind", ["ogg", "mp3", "flac", "wav"])
 def test_reads_what_the_course_promises(tmp_path, kind):
     path = tmp_path / f"tone.{kind}"
@@ -176,7 +200,7 @@ def test_unwritable_outputs(tmp_path):
         "no/such/folder/a.wav": "existing directory",
         "file/a.wav": "existing directory",
         "folder.wav": "got a directory",
-        "a.mp3": ".wav or .flac",
+        "a.ogg": ".wav, .flac or .mp3",
         "a": "no suffix",
     }.items():
         with pytest.raises(InputError, match=message):
@@ -186,6 +210,9 @@ def test_unwritable_outputs(tmp_path):
     for channels, rate in ((9, 8000), (1, 1_000_000)):
         with pytest.raises(InputError, match="which is what FLAC holds"):
             write(tmp_path / "a.flac", noise(channels, 9), rate)
+    for channels, rate in ((6, 44100), (1, 96000)):
+        with pytest.raises(InputError, match="which is what MP3 holds, got"):
+            write(tmp_path / "a.mp3", noise(channels, 9), rate)
     with pytest.raises(InputError, match="can be written"):
         write(tmp_path / "a.wav", noise(2000, 9), 8000)  # libsndfile writes 1024 channels
     with pytest.raises(InputError, match="finite"):
