@@ -13,7 +13,8 @@ import torch
 
 from lib import audio, cli, data
 from lib.errors import DataError
-from lib.models import UPIT
+from lib.models import UPIT, HTDemucs, Separator
+from lib.separate import separate as library_separate
 
 
 @pytest.fixture
@@ -76,6 +77,75 @@ def test_nothing_is_overwritten_without_force(recording, tmp_path, capsys):
     assert (tmp_path / "recording_speech.wav").read_bytes() == before
     assert separate(recording, tmp_path, "--method", "identity", "--force") == 0
     assert (tmp_path / "recording_speech.wav").read_bytes() != before
+
+
+@pytest.fixture
+def four_stems(tmp_path):
+    """A checkpoint that separates songs, untrained."""
+    options = {"filters": 4, "depth": 2, "n_fft": 256, "layers": 1, "heads": 2, "expansion": 1}
+    options |= {"compression": 1, "decoder_branches": False, "bottleneck": 8}
+    HTDemucs(**options, sample_rate=11_025).save(tmp_path / "four-stems")
+    return tmp_path / "four-stems"
+
+
+def names_of(out):
+    return {path.name.removeprefix("recording_") for path in out.iterdir()}
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac", "mp3"])
+def test_vocals_and_what_they_leave(recording, four_stems, tmp_path, kind):
+    out, method = tmp_path / "out", ("--method", str(four_stems))
+    assert separate(recording, out, *method, "--stems", "vocals", "--format", kind) == 0
+    assert names_of(out) == {f"vocals.{kind}", f"accompaniment.{kind}"}
+    mixture = audio.read(recording)[0]
+    estimates = [audio.read(path)[0] for path in out.iterdir()]
+    lost = (sum(estimates) - mixture).std() / mixture.std()
+    assert lost < (0.7 if kind == "mp3" else 1e-5)  # MP3 drops much of noise; a sample late: 1.4
+
+
+def test_all_stems_that_sum_to_the_mixture_with_shifts_and_a_gain(recording, four_stems, tmp_path):
+    out, method = tmp_path / "out", ("--method", str(four_stems))
+    options = ("--stems", "all", "--sum-to-mixture", "--shifts", "2", "--gain-db", "-20")
+    assert separate(recording, out, *method, *options) == 0
+    assert names_of(out) == {"drums.wav", "bass.wav", "other.wav", "vocals.wav"}
+    estimates = [audio.read(path)[0] for path in out.iterdir()]
+    torch.testing.assert_close(sum(estimates), audio.read(recording)[0] / 10, rtol=0, atol=1e-6)
+    expected = library_separate(
+        Separator.from_pretrained(four_stems),
+        *audio.read(recording),
+        shifts=2,
+        stems=["bass"],
+        sum_to_mixture=True,
+        progress=False,
+    )[0]
+    torch.testing.assert_close(audio.read(out / "recording_bass.wav")[0], expected / 10)
+
+
+@pytest.mark.parametrize(
+    ("more", "part"),
+    [
+        (["--stems", "vocals,piano"], "some of drums, bass, other, vocals, got vocals, piano"),
+        (["--stems", "vocals,vocals"], "got vocals, vocals"),
+        (["--stems", ""], "some of drums"),
+        (["--shifts", "0"], "shifts: expected at least 1, got 0"),
+        (["--format", "mp3"], "which is what MP3 holds"),
+    ],
+)
+def test_songs_and_bad_options(four_stems, tmp_path, capsys, more, part):
+    audio.write(tmp_path / "song.wav", torch.ones(2, 3000) / 9, 10_000)  # no rate of MP3
+    status = separate(tmp_path / "song.wav", tmp_path / "out", "--method", str(four_stems), *more)
+    refused(capsys, status, part)
+    assert not (tmp_path / "out").exists()
+
+
+def test_channels_that_a_method_does_not_take(four_stems, tmp_path, capsys):
+    audio.write(tmp_path / "film.wav", torch.ones(6, 3000) / 9, 11_025)
+    status = separate(tmp_path / "film.wav", tmp_path / "out", "--method", str(four_stems))
+    refused(capsys, status, "1 or 2 channels", "got 6", "--per-channel")
+    assert not (tmp_path / "out").exists()
+    audio.write(tmp_path / "mono.wav", torch.ones(1, 3000) / 9, 11_025)
+    assert separate(tmp_path / "mono.wav", tmp_path / "out", "--method", str(four_stems)) == 0
+    assert audio.read(tmp_path / "out" / "mono_bass.wav")[0].shape == (1, 3000)
 
 
 def broken_files(folder):
@@ -308,7 +378,13 @@ def test_doctor_prints_a_table_and_finds_faults(capsys, monkeypatch):
     monkeypatch.setattr(cli, "_OPTIONAL", {"no_such_package": "something is lost"})
     assert cli.main(["doctor"]) == 0
     out = capsys.readouterr().out
-    for part in ("torch", "device", "wav, flac, mp3 read and written; ogg read", "hashes right", "all is well"):
+    for part in (
+        "torch",
+        "device",
+        "wav, flac, mp3 read and written; ogg read",
+        "hashes right",
+        "all is well",
+    ):
         assert part in out
     assert "something is lost (not installed)" in out
 
