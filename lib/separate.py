@@ -48,7 +48,7 @@ def separate(
     *,
     block_seconds: float | None = None,
     overlap_seconds: float = 2.0,
-    per_channel: bool = False,
+    per_channel: bool | None = None,
     shifts: int = 1,
     stems: Sequence[str] | None = None,
     sum_to_mixture: bool = False,
@@ -65,8 +65,8 @@ def separate(
         block_seconds: length of a block; memory grows with it. If not given, that of the excerpts
             that the model learned from (``model.segment``), or 15.
         overlap_seconds: length of the cross-fade, at most half of a block.
-        per_channel: give the model each channel by itself, which a model for one channel needs
-            with a stereo mixture.
+        per_channel: give the model each channel by itself. If not given, that is done where the
+            model takes one channel, the mixture has more, and the sources have a fixed order.
         shifts: the shift trick: the mean of so many answers, to each block as it is and a little
             later, up to half a second; it takes so many times as long.
         stems: the sources that are wanted, in this order; what they leave of the mixture comes
@@ -96,7 +96,7 @@ def separate(
         (torch.Size([2, 2, 5000]), True)
     """
     check_signal(waveform, "waveform", ndim=2)
-    _check_channels(model, len(waveform), per_channel)
+    per_channel = _each_by_itself(model, len(waveform), per_channel)
     _check_shifts(shifts)
     finish = _finisher(model, stems, sum_to_mixture)
     block, overlap = _block_lengths(model, block_seconds, overlap_seconds, sample_rate)
@@ -119,7 +119,7 @@ def separate_file(
     *,
     block_seconds: float | None = None,
     overlap_seconds: float = 2.0,
-    per_channel: bool = False,
+    per_channel: bool | None = None,
     shifts: int = 1,
     stems: Sequence[str] | None = None,
     sum_to_mixture: bool = False,
@@ -171,7 +171,7 @@ def separate_file(
         raise InputError(f"outputs: expected different paths, got {[str(o) for o in outputs]}")
     if Path(path).resolve() in [output.resolve() for output in outputs]:
         raise InputError(f"{path}: expected outputs beside the input, got the input itself")
-    _check_channels(model, header.channels, per_channel)
+    per_channel = _each_by_itself(model, header.channels, per_channel)
     _check_shifts(shifts)
     rate = header.sample_rate
     run = partial(_run, model, sample_rate=rate, per_channel=per_channel, shifts=shifts)
@@ -421,8 +421,12 @@ def _check_shifts(shifts: int) -> None:
         raise InputError(f"shifts: expected at least 1, got {shifts}")
 
 
-def _check_channels(model: Separator, channels: int, per_channel: bool) -> None:
+def _each_by_itself(model: Separator, channels: int, per_channel: bool | None) -> bool:
+    """Whether the model gets the channels one at a time."""
     wanted = getattr(model, "channels", None)
+    if per_channel is None and wanted == 1 < channels:
+        # two speakers may come out in another order in each channel: that is for the caller to say
+        per_channel = not getattr(model, "any_order", False)
     if not per_channel and channels > 1 and wanted not in (None, channels):
         number = "1 channel" if wanted == 1 else f"1 or {wanted} channels"
         raise InputError(
@@ -430,6 +434,7 @@ def _check_channels(model: Separator, channels: int, per_channel: bool) -> None:
             f"{type(model).__name__} separates, got {channels}; separate each channel by itself "
             "with per_channel=True (--per-channel), or mix them down before"
         )
+    return bool(per_channel)
 
 
 def _check_outputs(sources: int, outputs: int) -> None:

@@ -172,6 +172,18 @@ def test_one_channel_is_given_to_all_of_a_model():
     )
 
 
+def test_a_mono_model_of_fixed_sources_hears_the_channels_one_by_one():
+    """Two channels of one source belong together, where the order is fixed; else, it asks."""
+    model, stereo = Parts(channels=1), random_waveform(300)
+    expected = separate(model, stereo, 10, per_channel=True, progress=False)
+    torch.testing.assert_close(separate(model, stereo, 10, progress=False), expected)
+    with pytest.raises(InputError, match="a mixture of 1 channel, .* got 2"):
+        separate(model, stereo, 10, per_channel=False, progress=False)
+    model.any_order = True
+    with pytest.raises(InputError, match="a mixture of 1 channel, .* got 2"):
+        separate(model, stereo, 10, progress=False)
+
+
 def test_surround_sound_into_a_stereo_model(tmp_path):
     surround, model = random_waveform(300, channels=6), Parts(channels=2)
     audio.write(tmp_path / "film.wav", surround, 10)
