@@ -22,6 +22,7 @@ import torch
 
 import lib
 from lib.classical import METHODS, as_separator
+from lib.course.commands import add_steps
 from lib.errors import CourseError, DataError, InputError, MissingPackageError
 from lib.masks import OracleMask
 from lib.models import Separator, shipped
@@ -54,6 +55,7 @@ _OPTIONAL = {
     "ipywidgets": "no live sliders; the widgets of the pages work",
     "sounddevice": "no denoising of the microphone; live --simulate works",
     "jupyterlab": "no notebooks on this machine",
+    "nbgrader": "no course kit for instructors",
     "mir_eval": "metrics are not compared with it in the tests",
 }
 
@@ -131,7 +133,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     separate.add_argument("--sources", type=int, help="how many sources you expect; default: any")
     separate.add_argument(
-        "--per-channel", action="store_true", help="separate each channel by itself"
+        "--per-channel",
+        action="store_true",
+        default=None,
+        help="separate each channel by itself, as networks for songs in mono do anyway",
     )
     separate.add_argument(
         "--shifts", type=int, default=1, help="mean of so many answers, which takes as long"
@@ -150,6 +155,28 @@ def _parser() -> argparse.ArgumentParser:
     separate.add_argument("--force", action="store_true", help="replace files that exist")
     separate.add_argument("--quiet", action="store_true", help="no progress bar")
     separate.set_defaults(run=_separate)
+
+    live = commands.add_parser(
+        "live",
+        help="denoise what the microphone hears, until Ctrl-C",
+        description="Play what the microphone hears without its noise, until Ctrl-C, with a meter "
+        "of latency and real-time factor. Wear headphones. The method must be causal.",
+    )
+    live.add_argument("--method", default="denoiser-small", help="default: denoiser-small")
+    live.add_argument(
+        "--input", type=Path, metavar="FILE", help="a recording in the microphone's place"
+    )
+    live.add_argument(
+        "--simulate", action="store_true", help="with --input: play nothing, as fast as it goes"
+    )
+    live.add_argument("--out", type=Path, metavar="FILE", help="write what comes out, too")
+    live.add_argument("--stem", help="which of the method's sources; default: the first")
+    live.add_argument(
+        "--block-ms", type=float, default=16.0, help="handed over together; default: 16"
+    )
+    live.add_argument("--force", action="store_true", help="replace a file that exists")
+    live.add_argument("--quiet", action="store_true", help="no meter on the way")
+    live.set_defaults(run=_live)
 
     evaluate = commands.add_parser("evaluate", help="score a method on the sample pack")
     evaluate.add_argument(
@@ -195,6 +222,9 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--out", type=Path, metavar="DIR", help="default: runs/RECIPE-sweep")
     sweep.add_argument("--quiet", action="store_true", help="no line per training")
     sweep.set_defaults(run=_sweep)
+
+    course = commands.add_parser("course", help="hand out, collect and grade assignments")
+    add_steps(course)
     return parser
 
 
@@ -265,6 +295,35 @@ def _separate(options: argparse.Namespace) -> int:
         raise
     for output in outputs:
         print(output)
+    return 0
+
+
+def _live(options: argparse.Namespace) -> int:
+    from lib.live import listen, simulate
+
+    if options.simulate != (options.input is not None):
+        raise InputError(
+            "--input and --simulate: expected both, or neither for the microphone, got one"
+        )
+    if not _is_network(options.method):
+        raise InputError(
+            f"--method: expected a causal network such as denoiser-small, got {options.method!r}, "
+            "which hears the whole recording first"
+        )
+    model = _network(options.method)
+    settings = {
+        "stem": options.stem,
+        "block_ms": options.block_ms,
+        "force": options.force,
+        "progress": not options.quiet,
+    }
+    if options.simulate:
+        meter = simulate(model, options.input, options.out, **settings)
+    else:
+        meter = listen(model, options.out, **settings)
+    print(meter)
+    if options.out:
+        print(options.out)
     return 0
 
 
