@@ -12,24 +12,39 @@ PY     := $(BIN)/python
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(PY) -m pytest -q
 STAMP  := .venv/.ready
 
-.PHONY: book test lab bench setup clean
+.PHONY: book book-instructor slides handout test lab bench lock setup clean
 .DEFAULT_GOAL := book
 
 book: $(STAMP)  ## build the site by executing every notebook
 	$(PY) tools/build_site.py
 
+book-instructor: $(STAMP)  ## the same with worked solutions, in _build/instructor; never publish it
+	$(PY) tools/build_site.py --instructor
+
+slides: book  ## slides of every chapter, in _build/html/slides
+	$(PY) tools/slides.py
+
+handout: book  ## a chapter as a PDF: make handout CHAPTER=16
+	$(PY) tools/handout.py $(CHAPTER)
+
 test: $(STAMP)  ## everything: style, library, notebooks, site, browser
 	$(PY) -m ruff check .
-	$(PYTEST) lib tests --doctest-modules --ignore=tests/test_site.py -n $(JOBS) --dist loadfile
+	$(PYTEST) lib tests --doctest-modules --ignore-glob='tests/test_site*' -n $(JOBS) --dist loadfile
 	UNMIX_BUDGET=smoke $(PYTEST) notebooks --nbval-lax --nbval-cell-timeout=120 -n $(JOBS) --dist loadfile
 	$(PY) tools/build_site.py --budget smoke --out $(SMOKE)
-	UNMIX_SITE=$(SMOKE)/html $(PYTEST) tests/test_site.py
+	UNMIX_SITE=$(SMOKE)/html $(PYTEST) tests/test_site*.py
 
 lab: $(STAMP)  ## JupyterLab at the first chapter
 	$(PY) -m jupyterlab notebooks/01_mixtures_and_tasks.ipynb
 
 bench: $(STAMP)  ## the timings that the course claims
 	$(PY) -m pytest -q tests/bench_*.py --benchmark-only
+
+lock: $(STAMP)  ## what a release was tested with, for every system, in releases/VERSION.txt
+	mkdir -p releases
+	$(PY) -m uv pip compile requirements.txt --universal --python-version 3.11 --generate-hashes -q \
+	  --custom-compile-command "make lock" \
+	  -o releases/$$($(PY) -c "import lib; print(lib.__version__)").txt
 
 setup: $(STAMP)
 

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from serving import serve
 
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+from tools.chromium import NAMES, executable
+
 _FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -31,15 +32,10 @@ _FLAGS = [
 ]
 
 
-def executable() -> str | None:
-    """Where Chromium or Chrome is on this machine."""
-    return next((path for path in map(shutil.which, _NAMES) if path), None)
-
-
 def require_chromium() -> str:
     """The path of Chromium; without one, skip the test, or fail it on a CI server."""
     found = executable()
-    reason = f"no Chromium on the PATH (looked for {', '.join(_NAMES)})"
+    reason = f"no Chromium on the PATH (looked for {', '.join(NAMES)})"
     try:
         import playwright.sync_api  # noqa: F401
     except ImportError:
@@ -151,6 +147,26 @@ def element(page: Any, script: str, argument: Any = None, *, tag: str) -> Any:
     """
     query = f"const e = document.querySelector('{tag}')"
     return page.evaluate(f"argument => {{ {query}; {script} }}", argument)
+
+
+def rendered(panel: Any, index: int) -> np.ndarray:
+    """What a panel's player sends out for one of its tracks, ``(1, time)``.
+
+    Args:
+        panel: locator of the element.
+        index: of the track.
+    """
+    script = """async (element, index) => {
+        const { sampleRate, duration, tracks } = element.player;
+        const context = new OfflineAudioContext(1, Math.round(duration * sampleRate), sampleRate);
+        const player = new Unmix.Player({ sampleRate, context });
+        player.setTracks(tracks);
+        player.select(index);
+        player.play();
+        const output = await context.startRendering();
+        return Array.from(output.getChannelData(0));
+    }"""
+    return np.array(panel.evaluate(script, index))[None]
 
 
 def assert_fits(page: Any, tag: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("UNMIX_BUDGET", "smoke")
@@ -49,3 +50,22 @@ def chromium():
     """One headless browser for the tests of a file; without one they are skipped."""
     with browser.chromium() as context:
         yield context
+
+
+@pytest.fixture(scope="session")
+def site() -> Path:
+    """The folder of the built pages."""
+    from tools.build_site import ROOT, build
+
+    if "UNMIX_SITE" in os.environ:
+        return (ROOT / os.environ["UNMIX_SITE"]).resolve()
+    out = ROOT / "_build" / "smoke" / "_build"
+    assert build(out, "smoke") == 0, "the site does not build without warnings"
+    return out / "html"
+
+
+@pytest.fixture(scope="session")
+def address(site):
+    """Where the site is served."""
+    with browser.serve(site) as url:
+        yield url

@@ -5,15 +5,12 @@
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from browser import chromium, open_page, serve
+from browser import chromium, open_page
 
-from tools.build_site import build
 from tools.notebooks import ROOT, toc_files
 
 PAGES = toc_files()
@@ -22,23 +19,6 @@ MAX_BYTES = 5_000_000
 DESKTOP = {"width": 1200, "height": 900}
 # Jupyter Book 1 includes sphinx-thebe twice; the second declaration is refused, harmlessly
 KNOWN_ERRORS = ("THEBE_JS_URL",)
-
-
-@pytest.fixture(scope="session")
-def site() -> Path:
-    """The folder of the built pages."""
-    if "UNMIX_SITE" in os.environ:
-        return (ROOT / os.environ["UNMIX_SITE"]).resolve()
-    out = ROOT / "_build" / "smoke" / "_build"
-    assert build(out, "smoke") == 0, "the site does not build without warnings"
-    return out / "html"
-
-
-@pytest.fixture(scope="session")
-def address(site):
-    """Where the site is served."""
-    with serve(site) as url:
-        yield url
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import nbformat
 import pytest
 
-from tools import build_site, notebooks
+from tools import build_site, needs, notebooks
 
 NAME = "01_trial"
 
@@ -157,6 +159,38 @@ def test_address_reaches_notebooks_and_texts(course):
     for name in ("README.md", "pyproject.toml", "book/how_to_use.md", "CITATION.cff"):
         text = (root / name).read_text(encoding="utf-8")
         assert new in text and old not in text
+
+
+def test_the_site_is_published_where_the_configuration_says(course):
+    assert notebooks.published() == "https://somebody.github.io/something"
+    config = notebooks.ROOT / "_config.yml"
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text + "html: {baseurl: https://sound.school/}\n", encoding="utf-8")
+    assert notebooks.published() == "https://sound.school"
+
+
+@pytest.mark.skipif(not hasattr(os, "wait4"), reason="needs os.wait4")
+def test_what_a_chapter_needs_is_counted_and_measured(course, tmp_path, monkeypatch):
+    pytest.importorskip("nbconvert")
+    monkeypatch.setattr(needs, "TABLE", tmp_path / "needs.csv")
+    notebook = notebooks.read(course)
+    notebook.cells = [
+        nbformat.v4.new_markdown_cell("**1. See** (10 minutes). Four words."),
+        nbformat.v4.new_markdown_cell("**2. Change** (20 minutes). One."),
+        nbformat.v4.new_code_cell("held = bytearray(300_000_000)"),
+    ]
+    notebooks.write(course, notebook)
+    words, minutes = needs.contents(course)
+    assert (words, minutes) == (11, 30)
+    seconds, memory = needs.run(course, "smoke")
+    assert 0.1 < seconds < 60 and 0.3 < memory < 1
+    other = {"02_gone": ["[2](../notebooks/02_gone.ipynb)", "1"]}
+    needs.write(other | {NAME: [f"[1](../notebooks/{NAME}.ipynb)", "12"]})
+    assert needs.rows() == {NAME: [f"[1](../notebooks/{NAME}.ipynb)", "12"]}
+    notebook.cells[-1].source = "1 / 0"
+    notebooks.write(course, notebook)
+    with pytest.raises(SystemExit, match="does not run under the budget smoke"):
+        needs.run(course, "smoke")
 
 
 def test_outputs_are_forgotten_when_the_library_changes(tmp_path):

@@ -52,6 +52,14 @@ def repository() -> str:
     return config["repository"]["url"].rstrip("/")
 
 
+def published() -> str:
+    """Where the site is published: ``html: baseurl`` of ``_config.yml``, else GitHub's Pages."""
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    owner, name = repository().removeprefix("https://github.com/").split("/")
+    address = config.get("html", {}).get("baseurl") or f"https://{owner}.github.io/{name}"
+    return address.rstrip("/")
+
+
 def colab_link(name: str) -> str:
     """The line of a notebook's first cell that opens it in Colab."""
     owner_and_name = repository().removeprefix("https://github.com/")
