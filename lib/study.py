@@ -288,7 +288,12 @@ def figure(scores: pandas.DataFrame, metric: str, variants: Sequence[str]) -> An
             for _, own in rows.groupby("seed"):
                 values = own.groupby("level_db")[metric].mean()
                 axes.plot(values.index, values, "o", color=line.get_color(), ms=3)
-        words = {"si_sdr": "SI-SDR, dB", "si_snr": "SI-SNR, dB", "stoi": "STOI", "pesq": "PESQ (narrow band)"}
+        words = {
+            "si_sdr": "SI-SDR, dB",
+            "si_snr": "SI-SNR, dB",
+            "stoi": "STOI",
+            "pesq": "PESQ (narrow band)",
+        }
         axes.set(xlabel="SNR of the mixture, dB", ylabel=words.get(metric, metric))
         axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     return drawn
