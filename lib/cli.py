@@ -270,7 +270,9 @@ def _separate(options: argparse.Namespace) -> int:
             f"separates ({', '.join(model.source_names)}), got {options.sources}; take a method "
             "that is made for as many"
         )
-    stems = None if options.stems == "all" else options.stems.split(",")
+    stems = None
+    if options.stems != "all":
+        stems = [stem.strip() for stem in options.stems.split(",")]
     outputs = [
         options.out / f"{options.file.stem}_{name}.{options.format}"
         for name in output_names(model, stems)

@@ -236,7 +236,7 @@ def output_names(model: Separator, stems: Sequence[str] | None = None) -> tuple[
     if not stems or set(stems) - set(names) or len(set(stems)) < len(stems):
         raise InputError(
             f"stems: expected some of {', '.join(names) or 'a model that names them'}, "
-            f"got {', '.join(stems) or 'none'}"
+            f"got {', '.join(map(str, stems)) or 'none'}"
         )
     return tuple(stems) if len(stems) == len(names) or _REST in stems else (*stems, _REST)
 

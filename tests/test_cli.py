@@ -124,7 +124,7 @@ def test_all_stems_that_sum_to_the_mixture_with_shifts_and_a_gain(recording, fou
 @pytest.mark.parametrize(
     ("more", "part"),
     [
-        (["--stems", "vocals,piano"], "some of drums, bass, other, vocals, got vocals, piano"),
+        (["--stems", "vocals, piano"], "some of drums, bass, other, vocals, got vocals, piano"),
         (["--stems", "vocals,vocals"], "got vocals, vocals"),
         (["--stems", ""], "some of drums"),
         (["--shifts", "0"], "shifts: expected at least 1, got 0"),
