@@ -110,10 +110,12 @@ METHODS: dict[str, Method] = {
     ),
     "dcunet-small": _network("DCUNet, small", "dcunet-small", "noisy_speech"),
     "dccrn-small": _network("DCCRN, small", "dccrn-small", "noisy_speech"),
+    "denoiser-small": _network("Denoiser, causal, small", "denoiser-small", "noisy_speech"),
     "unet-small": _network("U-Net, small", "unet-small", "noisy_speech_8k"),
     "wave-unet-small": _network("Wave-U-Net, small", "wave-unet-small", "noisy_speech_8k"),
     "unet-singing-small": _network("U-Net, small", "unet-singing-small", "singing"),
     "cunet-small": _network("C-U-Net, small", "cunet-small", "stems"),
+    "htdemucs-small": _network("HT Demucs, small", "htdemucs-small", "stems"),
     "deep-clustering-small": _network(
         "Deep clustering, small", "deep-clustering-small", "two_speakers"
     ),
