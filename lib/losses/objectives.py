@@ -323,9 +323,10 @@ class VoiceAndNoise:
     """A voice, the noise around it, and their sum: three terms, two of them weighted.
 
     The loss is ``L(v) + noise_weight L(n) + consistency P``: L is the negative SI-SNR of the first
-    and of the second source (SI-SDR without ``zero_mean``), P the share of the mixture that the estimates leave over or add
-    (:func:`lib.losses.mixture_consistency_penalty`). SI-SNR leaves the level of an estimate free;
-    P does not. A source that is silent has no ratio: the gate leaves its term out.
+    and of the second source (SI-SDR without ``zero_mean``), P the share of the mixture that the
+    estimates leave over or add (:func:`lib.losses.mixture_consistency_penalty`). SI-SNR leaves the
+    level of an estimate free; P does not. A source that is silent has no ratio: the gate leaves its
+    term out.
 
     Args:
         noise_weight: of the second term; 0 trains on the voice alone.
