@@ -114,6 +114,7 @@ METHODS: dict[str, Method] = {
     "unet-small": _network("U-Net, small", "unet-small", "noisy_speech_8k"),
     "wave-unet-small": _network("Wave-U-Net, small", "wave-unet-small", "noisy_speech_8k"),
     "unet-singing-small": _network("U-Net, small", "unet-singing-small", "singing"),
+    "band-split-rnn-small": _network("Band-Split RNN, small", "band-split-rnn-small", "singing"),
     "cunet-small": _network("C-U-Net, small", "cunet-small", "stems"),
     "htdemucs-small": _network("HT Demucs, small", "htdemucs-small", "stems"),
     "deep-clustering-small": _network(
