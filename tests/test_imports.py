@@ -18,7 +18,7 @@ FLOORS = {
     2: ["masks", "filterbanks", "losses", "nn"],
     3: ["classical", "models"],
     4: ["data", "training", "evaluation", "cost", "separate", "live", "plots"],
-    5: ["widgets", "quiz", "checks", "published", "results", "cli", "__main__"],
+    5: ["widgets", "quiz", "checks", "published", "results", "course", "cli", "__main__"],
 }
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 FILES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
+from worked import ch07
 
-LEAKS = {"A": ["a07", "a10"], "B": ["b07", "b09"], "C": ["c06", "c08"]}
+LEAKS, make_mixtures, _mix = ch07.leaks, ch07.make_mixtures, ch07.mix_item
 
 
 def _power(signal, sample_rate):
@@ -25,27 +26,9 @@ def _generator(seed, index):
     return torch.Generator().manual_seed(1_000_003 * seed + index)
 
 
-def _mix(rows, generator):
-    speakers = sorted({row["speaker"] for row in rows})
-    pair = [speakers[i] for i in torch.randperm(len(speakers), generator=generator)[:2]]
-    sources = []
-    for name in pair:
-        clips = [row["signal"] for row in rows if row["speaker"] == name]
-        sources.append(clips[int(torch.randint(len(clips), (), generator=generator))])
-    snr_db = 10 * torch.rand((), generator=generator) - 5
-    sources[1] = sources[1] * sources[0].norm() / sources[1].norm() * 10 ** (-snr_db / 20)
-    sources = torch.stack(sources)
-    return sources.sum(0), sources, pair
-
-
-def make_mixtures(rows, split, count, seed):
-    mine = [row for row in rows if row["split"] == split]
-    return [_mix(mine, _generator(seed, index)) for index in range(count)]
-
-
 RIGHT = {
     "ch07.spot_the_leak": [LEAKS, {name: set(ids) for name, ids in LEAKS.items()}],
-    "ch07.active_snr": [active_snr, lambda *a: float(active_snr(*a))],
+    "ch07.active_snr": [ch07.active_snr, lambda *a: float(active_snr(*a))],
     "ch07.mixture_generator": [make_mixtures],
 }
 

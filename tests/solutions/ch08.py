@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import torch
+from worked import ch08
 
 from lib.classical.noise_tracking import analysis
 
-
-def spectral_subtraction(mixture, sample_rate, profile, alpha, beta):
-    stft = analysis(sample_rate)
-    spectrum, noise = stft(mixture), profile.sqrt()[:, None]
-    left = torch.maximum(spectrum.abs() - alpha * noise, beta * noise)
-    left = torch.minimum(left, spectrum.abs())
-    return stft.inverse(torch.polar(left, spectrum.angle()), mixture.shape[-1])
-
-
-def gain(xi, mu):
-    return xi / (xi + mu)
+spectral_subtraction, gain = ch08.my_spectral_subtraction, ch08.my_gain
 
 
 RIGHT = {
-    "ch08.floor": [0.1, 0.11],
+    "ch08.floor": [ch08.my_floor, 0.11],
     "ch08.gain": [gain, lambda xi, mu: 1 - 1 / (1 + xi / mu)],
     "ch08.spectral_subtraction": [spectral_subtraction],
 }

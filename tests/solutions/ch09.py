@@ -3,38 +3,13 @@
 from __future__ import annotations
 
 import torch
+from worked import ch09
 
-PROOF = (
-    "The sources sum to the mixture, so the sum of S_i / X over i is X / X = 1, and the sum of "
-    "the real parts is the real part of the sum, which is 1."
-)
-
-
-def psm(spectra):
-    return (spectra / spectra.sum(0)).real
-
-
-def masks(spectra):
-    magnitude = spectra.abs()
-    power, mixture = magnitude**2, spectra.sum(0)
-    ibm = torch.zeros_like(magnitude).scatter(0, magnitude.argmax(0, keepdim=True), 1.0)
-    equal = torch.full_like(magnitude, 1 / len(spectra))
-    silent, empty = magnitude.sum(0) == 0, mixture.abs() == 0
-    quotient = spectra / torch.where(empty, torch.ones_like(mixture), mixture)
-    quotient = torch.where(empty, torch.zeros_like(quotient), quotient)
-    return {
-        "ibm": ibm,
-        "irm": torch.where(silent, equal, magnitude / magnitude.sum(0)),
-        "wfm": torch.where(silent, equal, power / power.sum(0)),
-        "am": quotient.abs(),
-        "psm": quotient.real,
-        "npsm": quotient.real.clamp(min=0),
-        "cirm": quotient,
-    }
+PROOF, psm, masks = ch09.my_proof, ch09.my_psm, ch09.my_masks
 
 
 RIGHT = {
-    "ch09.best_window": [64, 32.0, 128],
+    "ch09.best_window": [ch09.best_window, 32.0, 128],
     "ch09.psm_sum": [
         (psm, PROOF),
         [psm, "Re is linear: sum Re(S_i/X) = Re((S_1 + ... + S_n) / X) = Re(X/X) = 1"],

@@ -3,29 +3,9 @@
 from __future__ import annotations
 
 import torch
+from worked import ch12
 
-
-def low_rank_loss(embeddings, assignments, weights):
-    def energy(left, right):
-        return (left.T @ (weights[:, None] * right)).square().sum()
-
-    total = (
-        energy(embeddings, embeddings)
-        - 2 * energy(embeddings, assignments)
-        + energy(assignments, assignments)
-    )
-    return total / weights.sum() ** 2
-
-
-def attractors(embeddings, assignments, weights):
-    share = assignments * weights[:, None]
-    return share.T @ embeddings / share.sum(0).clamp_min(1e-8)[:, None]
-
-
-def misi_step(estimates, magnitudes, mixture, stft):
-    missing = (mixture - estimates.sum(0)) / len(estimates)
-    phase = stft(estimates + missing).angle()
-    return stft.inverse(torch.polar(magnitudes, phase), mixture.shape[-1])
+low_rank_loss, attractors, misi_step = ch12.low_rank_loss, ch12.my_attractors, ch12.misi_step
 
 
 RIGHT = {

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import torch
+from worked import ch15
 
-
-def receptive_field(taps, blocks, repeats, kernel_size, sample_rate):
-    frames = 1 + repeats * (taps - 1) * (2**blocks - 1)
-    return frames, ((frames - 1) * kernel_size / 2 + kernel_size) / sample_rate
+receptive_field, cumulative_norm, parameters = ch15.field, ch15.my_norm, ch15.parameters
 
 
 def _without_itself(*sizes):
@@ -25,13 +23,6 @@ def _hops_only(*sizes):
     return frames, frames * sizes[3] / 2 / sizes[4]
 
 
-def cumulative_norm(features, eps=1e-8):
-    counts = len(features) * torch.arange(1, features.shape[1] + 1)
-    mean = features.sum(0).cumsum(0) / counts
-    power = features.square().sum(0).cumsum(0) / counts
-    return (features - mean) / ((power - mean.square()).clamp_min(0) + eps).sqrt()
-
-
 def _global_norm(features, eps=1e-8):
     return (features - features.mean()) / (features.var(correction=0) + eps).sqrt()
 
@@ -46,13 +37,6 @@ def _frames_counted_only(features, eps=1e-8):
     mean = features.sum(0).cumsum(0) / counts
     power = features.square().sum(0).cumsum(0) / counts
     return (features - mean) / ((power - mean.square()).clamp_min(0) + eps).sqrt()
-
-
-def parameters(filters, kernel_size, bottleneck, hidden, skip, taps, blocks, repeats, speakers):
-    block = bottleneck * hidden + hidden * taps + hidden * bottleneck + hidden * skip
-    ends = 2 * filters * kernel_size + filters * bottleneck + skip * speakers * filters
-    small = 8 * hidden + bottleneck + skip  # biases, norms
-    return ends + repeats * blocks * (block + small)
 
 
 def _full_convolutions(

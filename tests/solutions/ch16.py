@@ -5,25 +5,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 from torch.nn import functional
+from worked import ch16
 
-
-def best_chunk(frames):
-    return 2 * round((2 * frames) ** 0.5 / 2)
-
-
-def fold(features, chunk):
-    half = chunk // 2
-    behind = half + (-features.shape[-1]) % half
-    padded = functional.pad(features, (half, behind))  # (N, T')
-    return padded.unfold(-1, chunk, half).permute(1, 2, 0)  # (S, K, N)
-
-
-def unfold(chunks, frames):
-    half = chunks.shape[1] // 2
-    total = chunks.new_zeros((len(chunks) + 1) * half, chunks.shape[2])
-    for index, chunk in enumerate(chunks):
-        total[index * half : index * half + 2 * half] += chunk
-    return total[half : half + frames].T / 2
+best_chunk, fold, unfold, OneWay = ch16.best_chunk, ch16.fold, ch16.unfold, ch16.OneWay
 
 
 def _side_by_side(features, chunk):
@@ -48,24 +32,6 @@ def _sum(chunks, frames):
 def _first_copy(chunks, frames):
     half = chunks.shape[1] // 2
     return chunks[:, half:].flatten(0, 1).T[:, :frames]
-
-
-class OneWay(nn.Module):
-    def __init__(self, channels, hidden, inside=True, across=False, norm=nn.LayerNorm):
-        super().__init__()
-        self.intra = nn.LSTM(channels, hidden, batch_first=True, bidirectional=inside)
-        self.inter = nn.LSTM(channels, hidden, batch_first=True, bidirectional=across)
-        self.intra_output = nn.Linear((1 + inside) * hidden, channels)
-        self.inter_output = nn.Linear((1 + across) * hidden, channels)
-        self.norms = nn.ModuleList(norm(channels) for _ in range(2))
-
-    def forward(self, chunks):  # (S, B, K, N)
-        inside = self.intra_output(self.intra(chunks.flatten(0, 1))[0]).view_as(chunks)
-        chunks = chunks + self.norms[0](inside)
-        sequences = chunks.permute(1, 2, 0, 3).flatten(0, 1)  # (B * K, S, N)
-        across = self.inter_output(self.inter(sequences)[0])
-        across = across.view(chunks.shape[1], chunks.shape[2], *across.shape[1:])
-        return chunks + self.norms[1](across.permute(2, 0, 1, 3))
 
 
 class _AllChunks(nn.GroupNorm):
@@ -100,7 +66,7 @@ def _odd(frames):
 RIGHT = {
     "ch16.best_chunk": [best_chunk],
     "ch16.fold": [(fold, unfold)],
-    "ch16.one_way": [OneWay],
+    "ch16.one_way": [ch16.one_way_block],
 }
 
 WRONG = {

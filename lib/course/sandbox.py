@@ -1,0 +1,418 @@
+"""Run a submission where it can do no harm, and judge its answers where it cannot reach.
+
+A submission's cells run in a process of their own (``worker.py``), behind the fences of
+``guard.py``. Hidden tests run here: to them, what a student wrote looks like ordinary functions,
+but each call goes through a pipe and comes back as plain data (numbers, texts, tensors, lists).
+So nothing that a submission patches, prints or returns can pass a test, except the right values.
+"""
+
+from __future__ import annotations
+
+import base64
+import builtins
+import functools
+import io
+import json
+import os
+import pickle
+import queue
+import random
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+
+HERE = Path(__file__).parent
+_ROOT = HERE.parents[1]
+_LONGEST_ANSWER = 2**26
+_START = 300  # seconds: imports take long on a machine that is busy
+_KEPT = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "LD_LIBRARY_PATH")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one submission may take.
+
+    Attributes:
+        seconds: for one cell; all cells together may take five times as long.
+        memory: bytes.
+        secret: files and folders that it must not read, such as the solutions.
+    """
+
+    seconds: float = 60.0
+    memory: int = 2 * 2**30
+    secret: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A code cell of a submission; ``hidden`` is the hidden test behind it, if it has one."""
+
+    source: str
+    hidden: str = ""
+    is_test: bool = False
+
+
+class Stopped(Exception):
+    """The process of a submission is gone, or was ended."""
+
+
+class _Pickler(pickle.Pickler):
+    def persistent_id(self, thing: Any) -> int | None:
+        return thing._number if type(thing) is Remote else None
+
+
+class Remote:
+    """An object that lives in the process of a submission: a function, a module, anything."""
+
+    def __init__(self, worker: Worker, number: int) -> None:
+        self._worker, self._number = worker, number
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        """Call it there."""
+        return self._worker.value("call", self, arguments, keywords)
+
+    def __getattr__(self, name: str) -> Any:
+        return self._worker.value("attribute", self, name)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._worker.value("item", self, key)
+
+
+class Worker:
+    """One process for one submission; a context that ends it and removes its folder.
+
+    Args:
+        limits: what it may take.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.deadline = time.monotonic() + _START
+        self._folder = tempfile.TemporaryDirectory(prefix="unmix-", ignore_cleanup_errors=True)
+        folder = os.path.realpath(self._folder.name)
+        fence = _fence()
+        command = [*fence.command(folder), sys.executable, "-I", str(HERE / "worker.py")]
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=folder,
+            env=_environment(folder),
+            start_new_session=True,
+        )
+        self._answers: queue.Queue[bytes | None] = queue.Queue()
+        threading.Thread(target=self._listen, daemon=True).start()
+        settings = {
+            "guard": str(HERE / "guard.py"),
+            "root": str(_ROOT),
+            "folder": folder,
+            "readable": [str(_ROOT / "lib")],
+            "secret": [os.path.realpath(path) for path in limits.secret],
+            "memory": limits.memory,
+        }
+        try:
+            self._send(settings)
+            inside = self._receive()
+        except BaseException:
+            self.close()
+            raise
+        #: which limits hold on this system
+        self.fences = {
+            "memory": inside["memory"] is True,
+            "files": fence.files or inside["files"] is True,
+            "network": fence.network,
+        }
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process, whatever it does, and remove its folder."""
+        if os.name == "posix":
+            try:
+                os.killpg(self._process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self._process.kill()
+        self._process.wait()
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._folder.cleanup()
+
+    def run(self, source: str) -> dict[str, Any]:
+        """Execute a cell: ``{"success": ..., "outputs": [...]}``."""
+        answer = self._ask("run", source)
+        success, outputs = answer.get("success") is True, answer.get("outputs")
+        return {"success": success, "outputs": [*map(_output, _require(outputs, list))]}
+
+    def named(self, name: str) -> tuple[bool, Any]:
+        """Whether a name stands for something, and for what."""
+        answer = self._ask("name", name)
+        return ("value" in answer), self._value(answer)
+
+    def value(self, verb: str, *arguments: Any) -> Any:
+        """What an object of the submission answers; what it raises is raised here."""
+        return self._value(self._ask(verb, *arguments))
+
+    def _value(self, answer: dict[str, Any]) -> Any:
+        if "error" in answer:
+            _raise(answer)
+        return self._decode(answer.get("value"))
+
+    def _ask(self, *command: Any) -> dict[str, Any]:
+        self._send(command)
+        return self._receive()
+
+    def _send(self, command: Any) -> None:
+        buffer = io.BytesIO()
+        _Pickler(buffer).dump(command)
+        data = buffer.getvalue()
+        try:
+            self._process.stdin.write(struct.pack(">Q", len(data)) + data)
+            self._process.stdin.flush()
+        except OSError:
+            raise Stopped(self._end()) from None
+
+    def _receive(self) -> dict[str, Any]:
+        try:
+            data = self._answers.get(timeout=max(0.0, self.deadline - time.monotonic()))
+        except queue.Empty:
+            raise Stopped("it took too long") from None
+        if data is None:
+            raise Stopped(self._end())
+        try:
+            return _require(json.loads(data), dict)
+        except (ValueError, RecursionError):
+            raise Stopped("it gave an answer that nobody asked for") from None
+
+    def _listen(self) -> None:
+        """Take answers off the pipe: whoever waits for one can so wait for a time."""
+        stream = self._process.stdout
+        try:
+            while len(head := stream.read(8)) == 8:
+                length = struct.unpack(">Q", head)[0]
+                if length > _LONGEST_ANSWER:
+                    break
+                self._answers.put(stream.read(length))
+        except (OSError, ValueError):  # closed meanwhile
+            pass
+        self._answers.put(None)
+
+    def _end(self) -> str:
+        try:
+            code = self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            return "it broke off its answers"
+        return f"its process ended by itself (exit code {code})"
+
+    def _decode(self, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        if "complex" in value:
+            return complex(*value["complex"])
+        if "ellipsis" in value:
+            return ...
+        if "tensor" in value:
+            return torch.from_numpy(self._decode(value["tensor"]).copy())
+        if "array" in value:
+            kind = np.dtype(value["dtype"])
+            if kind.hasobject:
+                raise Stopped("it gave an answer that nobody asked for")
+            return np.frombuffer(base64.b64decode(value["array"]), kind).reshape(value["shape"])
+        if "items" in value:
+            kinds = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
+            return kinds[value["kind"]](map(self._decode, value["items"]))
+        if "pairs" in value:
+            return {self._decode(key): self._decode(one) for key, one in value["pairs"]}
+        return Remote(self, int(value["object"]))
+
+
+def _require(value: Any, kind: type) -> Any:
+    if not isinstance(value, kind):
+        raise Stopped("it gave an answer that nobody asked for")
+    return value
+
+
+def _output(output: Any) -> dict[str, Any]:
+    """An output that a notebook may have, made anew from what came."""
+    output = _require(output, dict)
+    kind = output.get("output_type")
+    if kind == "error":
+        lines = [str(line) for line in _require(output.get("traceback"), list)]
+        return _error(str(output.get("ename")), str(output.get("evalue")), lines)
+    if kind == "display_data":
+        data = _require(output.get("data"), dict)
+        kept = {one: str(data[one]) for one in ("text/plain", "image/png") if one in data}
+        return {"output_type": "display_data", "data": kept, "metadata": {}}
+    name = "stderr" if output.get("name") == "stderr" else "stdout"
+    return {"output_type": "stream", "name": name, "text": str(output.get("text"))}
+
+
+def _error(name: str, text: str, lines: Sequence[str] = ()) -> dict[str, Any]:
+    lines = list(lines) or [f"{name}: {text}"]
+    return {"output_type": "error", "ename": name, "evalue": text, "traceback": lines}
+
+
+def _raise(answer: dict[str, Any]) -> NoReturn:
+    """What the submission raised, as the nearest error that Python itself has."""
+    for name in answer["error"]:
+        kind = getattr(builtins, str(name), None)
+        if isinstance(kind, type) and issubclass(kind, Exception):
+            try:
+                error = kind(str(answer.get("text")))
+            except TypeError:  # UnicodeDecodeError and its like want more
+                continue
+            raise error
+    raise RuntimeError(f"{answer['error'][0]}: {answer.get('text')}")
+
+
+# ------------------------------------------------------------------ a whole submission
+
+
+def execute(
+    cells: Sequence[Cell], names: Sequence[str], limits: Limits, seed: int
+) -> tuple[list[list[dict[str, Any]]], dict[str, bool]]:
+    """Run the cells of a submission in order, and judge its tests.
+
+    A cell that ends the process, or has to be ended, counts as failed; the others run again
+    without it.
+
+    Args:
+        cells: the code cells.
+        names: what hidden tests may use of what the submission defines.
+        limits: what it may take.
+        seed: hidden tests draw their random inputs from it.
+
+    Returns:
+        The outputs of each cell, as notebooks have them; a test cell has an error among them
+        if and only if it failed. And which limits hold on this system.
+
+    Example:
+        >>> cells = [Cell("def double(x): return x + 2"),
+        ...          Cell("assert double(2) == 4", "assert double(5) == 10", True)]
+        >>> outputs, fences = execute(cells, ["double"], Limits(), seed=1)
+        >>> [[one["output_type"] for one in each] for each in outputs]
+        [[], ['error']]
+    """
+    end = time.monotonic() + _START + 5 * limits.seconds
+    outputs: list[list[dict[str, Any]]] = []
+    done: list[Cell] = []
+    worker, fences = None, {}
+    try:
+        for index, cell in enumerate(cells):
+            try:
+                if worker is None:
+                    worker = Worker(limits)
+                    fences = worker.fences
+                    for earlier in done:
+                        _within(worker, limits, end)
+                        worker.run(earlier.source)
+                _within(worker, limits, end)
+                outputs.append(_run(worker, cell, names, seed + index))
+                if not cell.is_test:
+                    done.append(cell)
+            except Stopped as stopped:
+                outputs.append([_error("Stopped", str(stopped))])
+                if worker is not None:
+                    worker.close()
+                worker = None
+    finally:
+        if worker is not None:
+            worker.close()
+    return outputs, fences
+
+
+def _within(worker: Worker, limits: Limits, end: float) -> None:
+    worker.deadline = min(time.monotonic() + limits.seconds, end)
+
+
+def _run(worker: Worker, cell: Cell, names: Sequence[str], seed: int) -> list[dict[str, Any]]:
+    answer = worker.run(cell.source)
+    if not cell.is_test:
+        return answer["outputs"]
+    # what a test prints is no verdict, and nbgrader takes warnings and numbers for one
+    text = "".join(one["text"] for one in answer["outputs"] if one["output_type"] == "stream")
+    outputs = [{"output_type": "stream", "name": "stdout", "text": text}] if text else []
+    errors = [one for one in answer["outputs"] if one["output_type"] == "error"]
+    if not answer["success"]:
+        return outputs + (errors[:1] or [_error("Error", "the test stopped")])
+    if cell.hidden:
+        outputs += _judge(cell.hidden, worker, names, seed)
+    return outputs
+
+
+def _judge(hidden: str, worker: Worker, names: Sequence[str], seed: int) -> list[dict[str, Any]]:
+    """Run a hidden test in this process; its error as an output, or nothing."""
+    namespace: dict[str, Any] = {"__name__": "hidden_tests"}
+    try:
+        for name in names:
+            found, value = worker.named(name)
+            if found:
+                namespace[name] = value
+        with torch.random.fork_rng(devices=[]):
+            for draw in (torch.manual_seed, random.seed, np.random.seed):
+                draw(seed % 2**32)
+            exec(compile(hidden, "hidden tests", "exec"), namespace)
+    except Stopped:
+        raise
+    except Exception as error:
+        return [_error(type(error).__name__, f"hidden tests: {error}")]
+    return []
+
+
+# ------------------------------------------------------------------ fences from outside
+
+
+@dataclass(frozen=True)
+class _Fence:
+    """A command that starts another one behind a fence."""
+
+    words: tuple[str, ...] = ()
+    files: bool = False
+    network: bool = False
+
+    def command(self, folder: str) -> list[str]:
+        return [word.replace("FOLDER", folder) for word in self.words]
+
+
+@functools.cache
+def _fence() -> _Fence:
+    """The fence that this system offers to whoever starts a process."""
+    profile = (
+        '(version 1)(allow default)(deny network*)(deny file-write* (subpath "/"))'
+        '(allow file-write* (subpath "FOLDER") (literal "/dev/null"))'
+    )
+    for words, files in (
+        (("unshare", "--map-root-user", "--net"), False),
+        (("sandbox-exec", "-p", profile), True),
+    ):
+        if shutil.which(words[0]):
+            fence = _Fence(words, files, network=True)
+            tried = [*fence.command(tempfile.gettempdir()), sys.executable, "-I", "-c", ""]
+            if subprocess.run(tried, capture_output=True).returncode == 0:
+                return fence
+    return _Fence()
+
+
+def _environment(folder: str) -> dict[str, str]:
+    """Nothing of ours but what an interpreter needs; one thread, small budgets, no screen."""
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    places = ("HOME", "TMPDIR", "TEMP", "TMP", "USERPROFILE", "MPLCONFIGDIR", "NUMBA_CACHE_DIR")
+    settings = {"UNMIX_BUDGET": "smoke", "MPLBACKEND": "agg", "IPYTHONDIR": folder}
+    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    return kept | dict.fromkeys(places, folder) | settings | threads
