@@ -164,6 +164,13 @@ def score(
     Raises:
         InputError: for an unknown variant.
         DataError: if a run is missing.
+
+    Example:
+        >>> score("nowhere", ["unet"], seeds=[1])
+        Traceback (most recent call last):
+        ...
+        lib.errors.DataError: nowhere/unet-1/model: expected a trained model, got nothing there;
+        python data_scripts/make_study.py trains it
     """
     separators: dict[tuple[str, int], Any] = {
         ("mixture", 0): lambda mixture: mixture[:, None].repeat(1, 2, 1, 1),
@@ -197,14 +204,20 @@ def score(
 
 
 def stored(folder: str | Path | None = None) -> pandas.DataFrame:
-    """The scores of the maintainers' runs, see :func:`score`, or those in another folder.
+    """The scores of the maintainers' runs.
+
+    Args:
+        folder: of other runs' scores.
+
+    Returns:
+        The table of :func:`score`.
 
     Raises:
         DataError: if they are not there.
 
     Example:
-        >>> sorted(stored()["level_db"].unique())
-        [-12.0, -8.0, -4.0, 0.0, 4.0, 8.0]
+        >>> sorted(int(level) for level in stored()["level_db"].unique())
+        [-12, -8, -4, 0, 4, 8]
     """
     pandas = require_package("pandas", "the study")
     place = importlib.resources.files("lib.results") if folder is None else Path(folder)
@@ -235,7 +248,7 @@ def table(scores: pandas.DataFrame, metrics: Sequence[str] = METRICS) -> pandas.
 
     Example:
         >>> rows = table(stored(), ["si_sdr"])
-        >>> rows.loc["Ideal ratio mask", "si_sdr seeds"]
+        >>> float(rows.loc["Ideal ratio mask", "si_sdr seeds"])
         0.0
     """
     pandas = require_package("pandas", "the study")
@@ -270,6 +283,11 @@ def figure(scores: pandas.DataFrame, metric: str, variants: Sequence[str]) -> An
 
     Raises:
         InputError: for a variant without scores.
+
+    Example:
+        >>> drawn = figure(stored(), "stoi", ["mixture", "unet", "wave-unet"])
+        >>> drawn.axes[0].get_ylabel()
+        'STOI'
     """
     import matplotlib.pyplot as plt
 

@@ -17,7 +17,7 @@ FLOORS = {
     1: ["audio", "blending", "fetch", "framing", "mixing", "stft", "metrics"],
     2: ["masks", "filterbanks", "losses", "nn"],
     3: ["classical", "models"],
-    4: ["data", "training", "evaluation", "cost", "separate", "live", "plots"],
+    4: ["data", "training", "evaluation", "cost", "separate", "live", "plots", "study"],
     5: ["widgets", "quiz", "checks", "published", "results", "course", "cli", "__main__"],
 }
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}

@@ -183,7 +183,7 @@ def test_what_a_chapter_needs_is_counted_and_measured(course, tmp_path, monkeypa
     words, minutes = needs.contents(course)
     assert (words, minutes) == (11, 30)
     seconds, memory = needs.run(course, "smoke")
-    assert 0.1 < seconds < 60 and 0.3 < memory < 1
+    assert 0.1 < seconds < 60 and 0.3 < memory < 4  # GB, of the kernel and its children
     other = {"02_gone": ["[2](../notebooks/02_gone.ipynb)", "1"]}
     needs.write(other | {NAME: [f"[1](../notebooks/{NAME}.ipynb)", "12"]})
     assert needs.rows() == {NAME: [f"[1](../notebooks/{NAME}.ipynb)", "12"]}

@@ -16,6 +16,7 @@ _ENOUGH = 15.0  # dB
 def _gains() -> dict[str, tuple[float, int]]:
     """Gain in dB and number of extra songs, of each system that is listed with both."""
     rows = published("MUSDB18", "SDR (cSDR, BSSEval v4)")
+    rows = rows[rows.source_paper.str.contains("comparison table on MusDB")]
     rows = rows[rows.split_or_condition.str.startswith("test, all; extra training data")]
     extra = rows.split_or_condition.str.extract(r"data: ~?([\d.]+)(k?) tracks$")
     songs = extra[0].astype(float) * extra[1].map({"k": 1000}).fillna(1)
