@@ -81,7 +81,7 @@ def handout(name: str, out: Path) -> Path:
             executable_path=path, channel=None if path else "chrome", args=["--no-sandbox"]
         )
         page = browser.new_page()
-        page.set_default_timeout(120_000)
+        page.set_default_timeout(600_000)  # a slow machine is no failure
         page.add_init_script("customElements.define = () => {}")  # widgets need not start
         page.goto(page_file.as_uri())
         page.evaluate(ON_PAPER, address)

@@ -109,7 +109,7 @@ def shorten(paragraph: Tag) -> None:
     pieces = list(_pieces(paragraph))
     text = "".join(shown for _, shown in pieces)
     ends = [match.end() for match in END.finditer(text)]
-    ends = [end for end in ends if _starts_anew(text[end:])]
+    ends = [end for end in ends if _starts_anew(text[end:]) and not _is_number(text[:end])]
     starts = [0, *ends]
     spans = [
         (start, end) for start, end in zip(starts, [*ends, len(text)], strict=True) if start < end
@@ -156,6 +156,10 @@ def _starts_of(pieces: list[tuple]) -> list[int]:
         starts.append(at)
         at += len(shown)
     return starts
+
+
+def _is_number(start: str) -> bool:
+    return re.fullmatch(r"\s*\d+\.", start) is not None  # of an exercise
 
 
 def _starts_anew(rest: str) -> bool:
