@@ -68,13 +68,23 @@ def test_what_is_written_is_what_the_whole_recording_gives(tmp_path, block_ms, t
         assert meter.heard == pytest.approx(time / RATE)
 
 
-def test_a_network_that_ships_says_live_what_it_says_offline(tmp_path):
-    model, mixture = Separator.from_pretrained("conv-tasnet-causal-small"), noise(12_000)
-    audio.write(tmp_path / "noisy.wav", mixture, 8000)
-    arguments = ["--method", "conv-tasnet-causal-small", "--stem", "speaker_2", "--simulate"]
-    arguments += ["--input", tmp_path / "noisy.wav", "--out", tmp_path / "out.wav"]
-    assert command(*arguments) == 0
-    expected = separate(model, mixture, 8000, progress=False)[1]  # in one block
+@pytest.mark.parametrize(
+    ("name", "options", "place"),
+    [
+        ("denoiser-small", [], 0),  # the default
+        (
+            "conv-tasnet-causal-small",
+            ["--method", "conv-tasnet-causal-small", "--stem", "speaker_2"],
+            1,
+        ),
+    ],
+)
+def test_networks_that_ship_say_live_what_they_say_offline(tmp_path, name, options, place):
+    model, mixture = Separator.from_pretrained(name), noise(12_000)
+    audio.write(tmp_path / "noisy.wav", mixture, model.sample_rate)
+    files = ["--input", tmp_path / "noisy.wav", "--out", tmp_path / "out.wav"]
+    assert command("--simulate", *files, *options) == 0
+    expected = separate(model, mixture, model.sample_rate, progress=False)[place]  # in one block
     torch.testing.assert_close(audio.read(tmp_path / "out.wav")[0], expected, atol=1e-5, rtol=0)
 
 
