@@ -228,22 +228,11 @@ def test_spectrogram_is_painted_and_changes_with_the_track(page):
 
 
 def test_loudness_is_matched_within_a_tenth_of_a_decibel(page):
-    render = """async (element, {index, matched}) => {
-        element.setMatched(matched);
-        const { sampleRate, duration, tracks } = element.player;
-        const context = new OfflineAudioContext(1, Math.round(duration * sampleRate), sampleRate);
-        const player = new Unmix.Player({ sampleRate, context });
-        player.setTracks(tracks);
-        player.select(index);
-        player.play();
-        const output = await context.startRendering();
-        return Array.from(output.getChannelData(0));
-    }"""
-
     def level(number: int, matched: bool) -> float:
-        samples = _panel(page).evaluate(render, {"index": number, "matched": matched})
-        assert max(map(abs, samples)) < 1
-        return loudness(np.array(samples)[None], SAMPLE_RATE)
+        _panel(page).evaluate("(element, matched) => element.setMatched(matched)", matched)
+        samples = browser.rendered(_panel(page), number)
+        assert np.abs(samples).max() < 1
+        return loudness(samples, SAMPLE_RATE)
 
     matched = [level(number, True) for number in range(3)]
     plain = [level(number, False) for number in range(3)]

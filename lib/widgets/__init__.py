@@ -12,6 +12,7 @@ import sys
 from types import ModuleType
 
 __all__ = [
+    "abx",
     "attention_lens",
     "band_splitter",
     "basis_gallery",
@@ -31,6 +32,7 @@ __all__ = [
     "loss_landscape",
     "mask_painter",
     "mixing_desk",
+    "mushra",
     "permutation_game",
     "projection_triangle",
     "results_table",

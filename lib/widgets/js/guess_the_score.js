@@ -55,15 +55,6 @@
     return count / total;
   }
 
-  function shuffled(count) {
-    const order = Array.from({ length: count }, (_, i) => i);
-    for (let i = count - 1; i > 0; i--) {
-      const j = Math.floor(Math.random() * (i + 1));
-      [order[i], order[j]] = [order[j], order[i]];
-    }
-    return order;
-  }
-
   class GuessTheScore extends Element {
     static label = "Guess the score";
     static css = `
@@ -221,7 +212,7 @@
 
     begin() {
       this.player.pause();
-      this.order = shuffled(this.clips.length); // letter -> clip
+      this.order = Unmix.shuffled(this.clips.length); // letter -> clip
       this.rankings = QUESTIONS.map(() => this.clips.map((_, letter) => letter));
       this.touched = QUESTIONS.map(() => false);
       this.listened = new Set();

@@ -14,7 +14,7 @@
 (() => {
   "use strict";
 
-  const VERSION = "1.1";
+  const VERSION = "1.2";
   if (window.Unmix && window.Unmix.version === VERSION) return;
 
   // ---------------------------------------------------------------- DOM
@@ -56,6 +56,16 @@
       t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
       return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
     };
+  }
+
+  /** The numbers from 0 to count - 1 in an order of chance. */
+  function shuffled(count, chance = Math.random) {
+    const order = Array.from({ length: count }, (_, i) => i);
+    for (let i = count - 1; i > 0; i--) {
+      const j = Math.floor(chance() * (i + 1));
+      [order[i], order[j]] = [order[j], order[i]];
+    }
+    return order;
   }
 
   // ---------------------------------------------------------------- theme
@@ -982,8 +992,8 @@
     }
   }
 
-  window.Unmix = { version: VERSION, Element, define, h, svg, turn, clamp, random, rgb, button,
-    choice, toggle, slider, bindKeys, playButton, timeReadout, bytes, array, decode, channelsOf,
+  window.Unmix = { version: VERSION, Element, define, h, svg, turn, clamp, random, shuffled, rgb,
+    button, choice, toggle, slider, bindKeys, playButton, timeReadout, bytes, array, decode, channelsOf,
     toBuffer, audioContext, Player, fft, windowOf, stft, istft, powerSpectrogram, siSdr, palette,
     colormap, paintImage, fitCanvas, ticks, Axes, SpectrogramView, colorBar };
   watchThemes();
