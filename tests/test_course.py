@@ -8,6 +8,7 @@ import importlib
 import inspect
 import io
 import re
+import shutil
 import sys
 import zipfile
 from pathlib import Path
@@ -17,10 +18,10 @@ import pytest
 import worked
 
 from lib import cli
-from lib.course import intake
+from lib.course import intake, sandbox
 from lib.course.assignments import checked, grade_id, kind, parse, released
 from lib.course.sandbox import Cell, Limits, execute
-from lib.errors import InputError
+from lib.errors import DataError, InputError
 from tools import assignments as tool
 from tools.notebooks import read
 
@@ -198,7 +199,7 @@ def test_round_trip(name, tmp_path, capsys):
     assert "nothing so far from: absent" in capsys.readouterr().out
     assert run("grade", name, "--course", course, "--seconds", 200) == 0
     printed = capsys.readouterr().out
-    assert "1 answers to grade by hand" in printed and "LOOK AT" not in printed
+    assert "2 answers to grade by hand" in printed and "LOOK AT" not in printed
     assert run("feedback", name, "--course", course) == run("export", "--course", course) == 0
     points = {student: row[name] for student, row in grades(course).items()}
     assert points == {"right": f"{most(name)[0]:.1f}", "wrong": "0.0", "blank": "0.0", "absent": ""}
@@ -292,7 +293,7 @@ def test_the_gradebook_holds_who_was_graded_and_feedback_is_there(harmed):
 
 def test_points_by_hand_are_entered_all_or_none(harmed, capsys):
     course, reports, _ = harmed
-    table, waiting = course.hand_out_table(NAME)
+    table, waiting = course.answers(NAME)
     rows = list(csv.DictReader(io.StringIO(table.read_text(encoding="utf-8-sig"))))
     assert waiting == len(rows) == len(reports) - 1  # nothing to read where nothing was written
     assert "other voice" in table.with_suffix(".md").read_text(encoding="utf-8")
@@ -311,7 +312,7 @@ def test_points_by_hand_are_entered_all_or_none(harmed, capsys):
         assert "nothing was entered" in capsys.readouterr().err
     fill("3,5", "Which second?")
     assert run(*grade) == 0
-    course.hand_out_table(NAME)
+    course.answers(NAME)
     course.feedback(NAME)
     course.export()
     row = grades(course.folder)["right"]
@@ -459,11 +460,11 @@ def test_a_release_that_earns_points_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["release", "no_such"], "expected one of"),
-        (["collect", NAME, "no-such-place"], "assignment that was released"),
-        (["check", NAME], "assignment that was released"),
-        (["grade", NAME], "assignment that was released"),
-        (["feedback", NAME], "submissions that were graded"),
+        (["release", "no_such"], "expected one of these (01_mixtures"),
+        (["collect", NAME, "no-such-place"], "none so far"),
+        (["check", NAME], "none so far"),
+        (["grade", NAME], "none so far"),
+        (["feedback", NAME], "none so far"),
         (["export"], "a course with a release"),
     ],
 )
@@ -481,7 +482,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(tmp_path, capsys, arguments, w
 
 def test_answers_cross_the_pipe_as_they_are():
     given = Cell(
-        "import numpy as np, torch\n"
+        "%matplotlib inline\n%time import numpy as np, torch\n"
         "def same(*things, **named): return things if len(things) > 1 else things[0]\n"
         "def fails(): raise np.linalg.LinAlgError('singular')\n"
         "def leaves(): raise SystemExit(0)\n"
@@ -511,8 +512,15 @@ assert random.random() == 0.13436424411240122 and torch.rand(1) < 1
 """
     names = ["same", "model", "fails", "leaves", "nothing", "text", "not_there"]
     outputs, fences = execute([given, Cell("", hidden, True)], names, Limits(), seed=0)
-    assert outputs == [[], []]
+    assert all(one["output_type"] == "stream" for one in outputs[0]) and outputs[1] == []
     assert fences["files"] or sys.platform not in ("linux", "darwin")
+
+
+def test_a_process_that_does_not_start_is_nobodys_fault(monkeypatch):
+    sandbox._fence()  # looked up once
+    monkeypatch.setattr(sys, "executable", shutil.which("false") or "no-such-program")
+    with pytest.raises((DataError, OSError)):
+        execute([Cell("1")], [], Limits(), seed=0)
 
 
 @pytest.mark.parametrize(

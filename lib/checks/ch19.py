@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import nn
 
@@ -63,7 +65,7 @@ def per_song(answer):
     return f"{gain:.2f} dB from {songs} songs"
 
 
-def _black_box(seed: int):
+def black_box(seed: int):
     """A separator whose conditions are hidden vectors, a mixture for it, and the drums in it.
 
     The hidden vectors are rows of a Hadamard matrix with other signs and another order: with a
@@ -81,20 +83,20 @@ def _black_box(seed: int):
     sources = torch.fft.irfft(torch.fft.rfft(noise) * bands[:, None], n=4000)
     drums = int(torch.randint(4, (1,), generator=draw))
 
-    def separate(mixture: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
-        """Map a mixture (1, T) and conditions (S, 4) to estimates (S, 1, T)."""
-        if conditions.ndim != 2 or conditions.shape[1] != 4:
-            raise CheckFailed(
-                f"the black box: expected conditions of shape (any, 4), got "
-                f"{tuple(conditions.shape)}",
-                "One condition is separate(mixture, condition[None])[0].",
-            )
-        if mixture.shape != (1, 4000):
-            raise CheckFailed("the black box: expected the mixture as it was given")
-        gains = (8 * conditions.float() @ codes.T - 4).sigmoid()  # (S, 4)
-        return (gains[:, :, None, None] * sources).sum(1)
+    return partial(_separate, sources, codes), sources.sum(0), sources[drums], drums, codes
 
-    return separate, sources.sum(0), sources[drums], drums, codes
+
+def _separate(sources, codes, mixture: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+    """Map a mixture (1, T) and conditions (S, 4) to estimates (S, 1, T)."""
+    if conditions.ndim != 2 or conditions.shape[1] != 4:
+        raise CheckFailed(
+            f"the black box: expected conditions of shape (any, 4), got {tuple(conditions.shape)}",
+            "One condition is separate(mixture, condition[None])[0].",
+        )
+    if mixture.shape != (1, 4000):
+        raise CheckFailed("the black box: expected the mixture as it was given")
+    gains = (8 * conditions.float() @ codes.T - 4).sigmoid()  # (S, 4)
+    return (gains[:, :, None, None] * sources).sum(1)
 
 
 @exercise("ch19.find_condition")
@@ -102,7 +104,7 @@ def find_condition(answer):
     """Three black boxes, in which no one-hot vector is the right condition."""
     scores = []
     for seed in (1, 2, 5):
-        separate, mixture, drums, _, _ = _black_box(seed)
+        separate, mixture, drums, _, _ = black_box(seed)
         got = answer(separate, mixture.clone(), drums.clone())
         if got is None or got is ...:
             raise NotAttempted

@@ -201,7 +201,7 @@ def leaks(source: NotebookNode, release: NotebookNode) -> list[str]:
     for cell in source.cells:
         for mark in (SOLUTION, HIDDEN_TESTS):
             outside, inside = parts(cell.source, mark)
-            secret |= _telling(inside) - _telling(outside)
+            secret |= {line for line in _telling(inside) if line not in outside}
     # outputs and metadata, too
     shown = [line for line in _texts(release) if line]
     return sorted(line for line in secret if any(line in text for text in shown))

@@ -42,6 +42,7 @@ def add_steps(parser: argparse.ArgumentParser) -> None:
 
     release = step(_release, "make the notebooks to hand out, without solutions")
     release.add_argument("names", nargs="+", metavar="NAME", help=name["help"] + "; or all")
+    release.add_argument("--exercises", type=Path, metavar="DIR", help="default: the book's own")
 
     collect = step(_collect, "take what a class handed in; their ids stand in roster.csv")
     collect.add_argument("name", **name)
@@ -93,13 +94,14 @@ def _course(options: argparse.Namespace) -> Course:
     limits = Limits()
     if "seconds" in options:
         limits = Limits(options.seconds, int(options.memory * 2**30))
-    return Course(options.course, limits=limits)
+    return Course(options.course, getattr(options, "exercises", None), limits)
 
 
 def _release(options: argparse.Namespace) -> int:
     course = _course(options)
-    names = course.available() if options.names == ["all"] else options.names
-    for name in [course.full_name(name) for name in names]:
+    known = course.available()
+    names = known if options.names == ["all"] else options.names
+    for name in [course.full_name(name, known) for name in names]:
         print(course.release(name))
     return 0
 
@@ -140,7 +142,7 @@ def _grade(options: argparse.Namespace) -> int:
         _tell("LOOK AT", report.doubtful)
         doubtful += bool(report.doubtful)
     _tell("NOTE", [text for limit, text in _NOT_IN_FORCE.items() if not course.fences.get(limit)])
-    table, waiting = course.hand_out_table(name)
+    table, waiting = course.answers(name)
     if waiting:
         print(f"{waiting} answers to grade by hand: fill in {table}, then: grade --hand {table}")
     return 1 if doubtful else 0

@@ -85,7 +85,7 @@ class Course:
 
     Args:
         folder: of the course; made if there is none.
-        exercises: where the assignments' sources lie, one folder each.
+        exercises: where the assignments' sources lie, one folder each; default: the book's own.
         limits: what grading one submission may take.
 
     Raises:
@@ -99,11 +99,14 @@ class Course:
     """
 
     def __init__(
-        self, folder: str | Path, exercises: Path = EXERCISES, limits: Limits | None = None
+        self,
+        folder: str | Path,
+        exercises: Path | None = None,
+        limits: Limits | None = None,
     ) -> None:
         require_package("nbgrader", "the course kit")
         self.folder = Path(os.path.realpath(folder))
-        self.exercises = Path(exercises)
+        self.exercises = Path(exercises or EXERCISES)
         secret = (self.folder, self.exercises, REPOSITORY / "notebooks", REPOSITORY / "tests")
         self.limits = replace(limits or Limits(), secret=secret)
         #: which limits held when a submission was run here last
@@ -115,19 +118,23 @@ class Course:
         """The names of all assignments that can be released."""
         return sorted(path.stem for path in self.exercises.glob("*/*.ipynb"))
 
-    def full_name(self, name: str) -> str:
+    def full_name(self, name: str, of: Sequence[str] | None = None) -> str:
         """The name of an assignment from itself or its number.
+
+        Args:
+            name: such as ``"16_dprnn"`` or ``"16"``.
+            of: the names to choose from; default: those that were released.
 
         Raises:
             InputError: if there is none.
         """
-        known = [one for one in self.available() if one == name or one.partition("_")[0] == name]
-        if len(known) != 1:
-            raise InputError(
-                f"assignment: expected one of {', '.join(self.available())} or its number, "
-                f"got {name!r}"
-            )
-        return known[0]
+        if of is None:
+            of = sorted(path.stem for path in self.folder.glob("release/*/*.ipynb"))
+        found = [one for one in of if name in (one, one.partition("_")[0])]
+        if len(found) != 1:
+            known = ", ".join(of) or "none so far"
+            raise InputError(f"assignment: expected one of these ({known}), got {name!r}")
+        return found[0]
 
     def roster(self) -> pd.DataFrame:
         """The class, by id.
@@ -304,15 +311,15 @@ class Course:
                     report.score, report.points = submission.score, submission.max_score
             yield report
 
-    def hand_out_table(self, name: str) -> tuple[Path, int]:
+    def answers(self, name: str) -> tuple[Path, int]:
         """Write the table of the answers that somebody has to read, and their rubrics beside it.
 
         What is filled in already stays, whether it was entered or not.
 
         Returns:
-            The table, and how many answers have no points yet.
+            The table, and how many answers wait for points.
         """
-        rows, path = [], self.folder / "hand" / f"{name}.csv"
+        rows, path, waiting = [], self.folder / "hand" / f"{name}.csv", 0
         answers = [cell for cell in self._source(name).cells if kind(cell) == "answer"]
         filled = {}
         if path.is_file():
@@ -332,13 +339,14 @@ class Course:
                     score, text = filled.get((student, grade_id(cell)), ("", ""))
                     row = (student, grade_id(cell), f"{grade.max_score:g}", written[grade_id(cell)])
                     rows.append((*row, score or known, text or comment.manual_comment or ""))
+                    waiting += grade.needs_manual_grade
         table = pd.DataFrame(rows, columns=_TABLE)
         rubrics = [f"# {grade_id(c)}\n\n{parts(c.source, SOLUTION)[1]}\n" for c in answers]
         _write(path.with_suffix(".md"), "\n".join(rubrics).encode())
         # a text that begins like a formula is one to a spreadsheet, and this text is a stranger's
         table["answer"] = table["answer"].str.replace(r"^(?=[=+@\-\t\r])", "'", regex=True)
         _write(path, table.to_csv(index=False, lineterminator="\n").encode("utf-8-sig"))
-        return path, int((table["score"] == "").sum())
+        return path, waiting
 
     def enter(self, name: str, path: Path) -> int:
         """Enter the points and comments of a table that was filled in by hand: all rows or none.
@@ -458,7 +466,7 @@ class Course:
             _write(path, str(secrets.randbits(31)).encode())
         return int(path.read_text())
 
-    def _run(self, notebook: NotebookNode, resources: object = None) -> NotebookNode:
+    def _run(self, notebook: NotebookNode) -> NotebookNode:
         """Run a notebook's code behind the fences, and put what came into its outputs."""
         code = [cell for cell in notebook.cells if cell.cell_type == "code"]
         tests = [cell for cell in code if kind(cell) == "test"]

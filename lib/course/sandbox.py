@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import builtins
+import contextlib
 import functools
 import io
 import json
@@ -32,6 +33,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 import torch
+
+from lib.errors import DataError
 
 HERE = Path(__file__).parent
 _ROOT = HERE.parents[1]
@@ -64,8 +67,8 @@ class Cell:
     is_test: bool = False
 
 
-class Stopped(Exception):
-    """The process of a submission is gone, or was ended."""
+class Stopped(BaseException):
+    """The process of a submission is gone, or was ended; no test may take it for an answer."""
 
 
 class _Pickler(pickle.Pickler):
@@ -84,6 +87,8 @@ class Remote:
         return self._worker.value("call", self, arguments, keywords)
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # what Python and its libraries ask by themselves
+            raise AttributeError(name)
         return self._worker.value("attribute", self, name)
 
     def __getitem__(self, key: Any) -> Any:
@@ -125,6 +130,11 @@ class Worker:
         try:
             self._send(settings)
             inside = self._receive()
+        except Stopped as error:
+            self.close()
+            raise DataError(
+                f"the process of a submission: expected it to start, got none ({error})"
+            ) from None
         except BaseException:
             self.close()
             raise
@@ -143,11 +153,8 @@ class Worker:
 
     def close(self) -> None:
         """End the process, whatever it does, and remove its folder."""
-        if os.name == "posix":
-            try:
-                os.killpg(self._process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        if os.name == "posix" and self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
         self._process.wait()
         self._process.stdin.close()
@@ -272,7 +279,7 @@ def _raise(answer: dict[str, Any]) -> NoReturn:
     """What the submission raised, as the nearest error that Python itself has."""
     for name in answer["error"]:
         kind = getattr(builtins, str(name), None)
-        if isinstance(kind, type) and issubclass(kind, Exception):
+        if isinstance(kind, type) and issubclass(kind, Exception) and "Iteration" not in name:
             try:
                 error = kind(str(answer.get("text")))
             except TypeError:  # UnicodeDecodeError and its like want more
@@ -301,6 +308,9 @@ def execute(
     Returns:
         The outputs of each cell, as notebooks have them; a test cell has an error among them
         if and only if it failed. And which limits hold on this system.
+
+    Raises:
+        DataError: if no process starts, which is no fault of the submission.
 
     Example:
         >>> cells = [Cell("def double(x): return x + 2"),
@@ -367,7 +377,8 @@ def _judge(hidden: str, worker: Worker, names: Sequence[str], seed: int) -> list
         with torch.random.fork_rng(devices=[]):
             for draw in (torch.manual_seed, random.seed, np.random.seed):
                 draw(seed % 2**32)
-            exec(compile(hidden, "hidden tests", "exec"), namespace)
+            with contextlib.redirect_stdout(None):
+                exec(compile(hidden, "hidden tests", "exec"), namespace)
     except Stopped:
         raise
     except Exception as error:

@@ -76,6 +76,9 @@ class Session:
             def _showtraceback(self, etype, evalue, stb):
                 self.failure = (etype.__name__, str(evalue), stb)
 
+            def enable_gui(self, gui=None):
+                """Nothing to draw on, and no reason for `%matplotlib` to fail."""
+
         self.shell = Shell.instance(config=config)
         self.shell.displayhook.write_output_prompt = lambda: None
         self.objects: dict[int, Any] = {}
@@ -145,7 +148,7 @@ class Session:
             data = base64.b64encode(np.ascontiguousarray(value).tobytes()).decode()
             return {"array": data, "dtype": value.dtype.str, "shape": list(value.shape)}
         for kind in (list, tuple, set, frozenset):
-            if type(value) is kind:
+            if isinstance(value, kind):
                 return {"items": [self._encode(one) for one in value], "kind": kind.__name__}
         if isinstance(value, dict):
             return {"pairs": [[self._encode(one) for one in pair] for pair in value.items()]}

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import torch
+from worked import ch17
 
 from lib.data.augmentation import change_speed
 from lib.mixing import mix_at_snr
 
-
-def attention(queries, keys, values):
-    products = queries @ keys.transpose(-1, -2) / queries.shape[-1] ** 0.5
-    return products.softmax(-1) @ values
+attention = ch17.my_attention
+multiply_adds = ch17.multiply_adds
+remix = ch17.remix
+_uniform = ch17.uniform
 
 
 def _without_scale(queries, keys, values):
@@ -25,10 +26,6 @@ def _softmax_over_queries(queries, keys, values):
     return (queries @ keys.transpose(-1, -2) / queries.shape[-1] ** 0.5).softmax(-2) @ values
 
 
-def multiply_adds(frames, channels, chunk, chunks):
-    return 2 * frames**2 * channels, 2 * channels * chunk * chunks * (chunk + chunks)
-
-
 def _inside_only(frames, channels, chunk, chunks):
     return 2 * frames**2 * channels, 2 * channels * chunks * chunk**2
 
@@ -41,19 +38,10 @@ def _unchanged(frames, channels, chunk, chunks):
     return 2 * frames**2 * channels
 
 
-def _uniform(low, high, draw):
-    return low + (high - low) * float(torch.rand(1, generator=draw))
-
-
 def _piece(recording, speed, draw):
     voice = change_speed(recording, speed)
     start = int(torch.randint(voice.shape[-1] - 8000 + 1, (1,), generator=draw))
     return voice[:, start : start + 8000]
-
-
-def remix(first, second, draw):
-    pieces = [_piece(one, _uniform(0.9, 1.1, draw), draw) for one in (first, second)]
-    return torch.stack(mix_at_snr(*pieces, _uniform(-5, 5, draw))[1:])
 
 
 def _one_speed(first, second, draw):

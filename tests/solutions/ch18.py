@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import torch
+from worked import ch18
+
+REPAIRED, RIGHT_LINE, level_sizes, matrix = ch18.rows, ch18.line, ch18.level_sizes, ch18.matrix
+
 
 PRINTED = """
 aa ab ac 0 ba bb bc 0 ca cb cc 0 0 0 0
@@ -11,29 +15,6 @@ aa ab ac 0 ba bb bc 0 ca cb cc 0 0 0 0
 0 0 0 0 0 aa ab ac 0 ba bb bc 0 ca cb cc
 """
 LINE = ["Y", (16, 4), "W", (4, 1), "X", (16, 1)]
-
-REPAIRED = PRINTED.replace("cc 0 0 0 0\n0 aa", "cc 0 0 0 0 0\n0 aa")
-RIGHT_LINE = ["W", (16, 4), "Y", (4, 1), "X", (16, 1)]
-
-
-def level_sizes(points):
-    sizes, more = [], []
-    for _ in range(6):
-        smaller = (points - 1) // 2 + 1
-        sizes.append(smaller)
-        more.insert(0, points - (2 * smaller - 1))
-        points = smaller
-    return sizes, more
-
-
-def matrix(kernel):
-    rows = []
-    for top in range(2):
-        for left in range(2):
-            image = kernel.new_zeros(4, 4)
-            image[top : top + 3, left : left + 3] = kernel
-            rows.append(image.flatten())
-    return torch.stack(rows)
 
 
 def matrix_in_numpy_order(kernel):

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from worked import ch19
 
 from lib.metrics import si_sdr
+
+find_condition, FiLM = ch19.find_condition, ch19.FiLM
 
 
 def _score(separate, mixture, drums, conditions):
     estimates = separate(mixture, conditions)
     return si_sdr(estimates, drums.expand_as(estimates))[:, 0]
-
-
-def find_condition(separate, mixture, drums):
-    condition = torch.zeros(4, requires_grad=True)
-    optimiser = torch.optim.Adam([condition], 0.1)
-    for _ in range(60):
-        loss = -_score(separate, mixture, drums, condition[None])[0]
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    return condition.detach()
 
 
 def _by_lot(separate, mixture, drums):
@@ -50,22 +42,6 @@ def _estimate(separate, mixture, drums):
 
 def _without_batch(separate, mixture, drums):
     return separate(mixture, torch.zeros(4))
-
-
-class FiLM(nn.Module):
-    def __init__(self, conditions, channels, first_scale=1.0):
-        super().__init__()
-        self.gamma, self.beta = (nn.Linear(conditions, channels) for _ in range(2))
-        nn.init.constant_(self.gamma.bias, first_scale)
-        nn.init.zeros_(self.beta.bias)
-
-    def numbers(self, features, condition):
-        shape = (*features.shape[:2], *[1] * (features.ndim - 2))
-        return self.gamma(condition).view(shape), self.beta(condition).view(shape)
-
-    def forward(self, features, condition):
-        gamma, beta = self.numbers(features, condition)
-        return gamma * features + beta
 
 
 class _FromOneLayer(nn.Module):
@@ -122,9 +98,9 @@ class _MeanCondition(FiLM):
 
 
 RIGHT = {
-    "ch19.per_song": [("Conv-TasNet", 0.393), ["conv-tasnet", 0.39]],
+    "ch19.per_song": [ch19.best_per_song, ["conv-tasnet", 0.39]],
     "ch19.find_condition": [find_condition, _by_lot],
-    "ch19.film": [FiLM, _FromOneLayer],
+    "ch19.film": [ch19.new_film, _FromOneLayer],
 }
 
 WRONG = {

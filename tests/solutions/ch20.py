@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import torch
 from torch.nn.functional import conv2d
+from worked import ch20
 
 from lib.masks import OracleMask, complex_ideal_ratio_mask
 from lib.metrics import si_sdr
 
-
-def complex_convolution(x, y, a, b):
-    return conv2d(x, a) - conv2d(y, b), conv2d(x, b) + conv2d(y, a)
+complex_convolution = ch20.complex_convolution
+price_of_a_bound = ch20.price_of_a_bound
+tie = ch20.tie
+nearest = ch20.nearest
 
 
 def _score(mixture, sources, stft, bound, **options):
     mask = complex_ideal_ratio_mask(stft(sources), mixture=stft(mixture), bound=bound, **options)
     return si_sdr(stft.inverse(mask[0] * stft(mixture), mixture.shape[-1]), sources[0])
-
-
-def price_of_a_bound(mixture, sources, stft, low, high):
-    return _score(mixture, sources, stft, high) - _score(mixture, sources, stft, low)
 
 
 def _by_oracle(mixture, sources, stft, low, high):
@@ -39,16 +37,6 @@ def _with_a_real_mask(mixture, sources, stft, low, high):
 def _with_tanh(mixture, sources, stft, low, high):
     scores = [_score(mixture, sources, stft, one, bound_kind="tanh") for one in (low, high)]
     return scores[1] - scores[0]
-
-
-def tie(a, b):
-    return torch.cat([torch.cat([a, -b], 1), torch.cat([b, a], 1)])
-
-
-def nearest(weight):
-    top, bottom = weight.chunk(2)
-    (rr, ri), (ir, ii) = top.chunk(2, 1), bottom.chunk(2, 1)
-    return (rr + ii) / 2, (ir - ri) / 2
 
 
 def _first_blocks(weight):
