@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -408,6 +410,28 @@ def test_clips_in_the_page_are_equally_loud():
             samples, rate = _decode(source)
             levels.append(loudness(samples.T, rate))
         assert max(levels) - min(levels) < 0.1
+
+
+def test_the_page_of_the_book():
+    """What it carries is equally loud, and what its text says of the anchor is so."""
+    text = (Path(cli.__file__).parents[1] / "book" / "listening_test.md").read_text("utf-8")
+    names, outputs = {}, []
+    for cell in re.findall(r"```\{code-cell\}[^\n]*\n:tags: [^\n]*\n(.*?)```", text, re.S):
+        *statements, last = ast.parse(cell).body
+        exec(compile(ast.Module(statements, []), "cell", "exec"), names)
+        if isinstance(last, ast.Expr):
+            outputs.append(eval(compile(ast.Expression(last.value), "cell", "eval"), names))
+        else:
+            exec(compile(ast.Module([last], []), "cell", "exec"), names)
+    assert [output.config["test"]["kind"] for output in outputs] == ["abx", "mushra"]
+    assert len(outputs[0].config["test"]["items"]) * outputs[0].config["test"]["repeats"] == 12
+    for output in outputs:
+        decoded = [_decode(source) for item in output.config["clips"] for source in item]
+        levels = [loudness(samples.T, rate) for samples, rate in decoded]
+        assert max(levels) - min(levels) < 0.1
+    for of_items in outputs[1].config["test"]["scores"].values():
+        for values in of_items.values():
+            assert max(values, key=values.get) == "anchor"
 
 
 def test_the_anchor_ends_at_three_and_a_half_kilohertz():
