@@ -131,7 +131,7 @@ def test_the_row_that_is_left_out_copies_another():
 
 
 @pytest.mark.parametrize("seed", [1, 2, 5])
-def test_ablack_box_has_a_right_condition_and_no_one_hot_one(seed):
+def test_a_black_box_has_a_right_condition_and_no_one_hot_one(seed):
     separate, mixture, drums, place, codes = ch19.black_box(seed)
 
     def score(conditions):
