@@ -6,20 +6,11 @@ import numpy as np
 import torch
 from scipy.signal import firwin
 from torch.nn import functional
+from worked import ch22
 
 from lib.checks.ch22 import printed_table
 
-
-def valid_output(length, depth, kernel_size, up_kernel_size):
-    for _ in range(depth):
-        length -= kernel_size - 1
-        if length % 2 == 0:
-            return 0
-        length = (length + 1) // 2
-    length -= kernel_size - 1
-    for _ in range(depth):
-        length = 2 * length - 1 - (up_kernel_size - 1)
-    return length
+valid_output, decimate, repair = ch22.samples_out, ch22.halve, ch22.repaired
 
 
 def _doubled(length, depth, kernel_size, up_kernel_size):
@@ -46,23 +37,8 @@ def _filtered(features, taps, window="hamming"):
     return functional.conv1d(padded, kernel, groups=features.shape[1])
 
 
-def decimate(features):
-    return _filtered(features, 63)[..., ::2]
-
-
 def _delayed(features):
     return _filtered(features, 64)[..., ::2]
-
-
-def repair(rows):
-    repaired, label = {}, ""
-    for printed, data, *cells in rows:
-        label = printed or label
-        if label == "U [8]":
-            continue
-        moved = {"DA-F": "W", "no-DA+CCMix": "W [9]"} if label == "W [9]" else {}
-        repaired[moved.get(data, label), data] = tuple(cells)
-    return repaired
 
 
 def _as_it_stands(rows):
