@@ -405,6 +405,14 @@ def test_an_archive_cannot_write_or_swell(tmp_path, monkeypatch):
         intake.notebooks(tmp_path / "fake.zip")
 
 
+def test_tables_of_a_spreadsheet_are_read(empty):
+    text = "\ufeffid;last_name;group\r\n s1 ;Lee, Ann;3\r\n007;O'Ray;4\r\n"
+    (empty.folder / "roster.csv").write_text(text, encoding="utf-8", newline="")
+    roster = empty.roster()
+    assert [*roster.index] == ["s1", "007"] and roster.loc["s1", "last_name"] == "Lee, Ann"
+    assert roster.loc["007", "email"] == ""
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -22,7 +22,7 @@ from pathlib import Path
 import nbformat
 
 from lib.checks import names
-from lib.course.assignments import HIDDEN_TESTS, SOLUTION, checked, kind, parts
+from lib.course.assignments import HIDDEN_TESTS, SOLUTION, answered, checked, kind, parts
 from tools.notebooks import NOTEBOOKS, canonical, chapters, read, setup_source, write
 
 EXERCISES = NOTEBOOKS / "exercises"
@@ -129,6 +129,9 @@ def problems(path: Path) -> list[str]:
     tested = [checked(cell)[0] for cell in by_kind["test"]]
     if sorted(tested) != sorted(names(f"ch{name[:2]}")):
         found.append(f"tests {', '.join(tested)}: not each exercise of the chapter once")
+    handed_over = {one for cell in by_kind["test"] for one in checked(cell)[1]}
+    if unknown := handed_over - {*answered(notebook)}:
+        found.append(f"tests take {', '.join(sorted(unknown))}, which no solution defines")
     for cell in (*by_kind["solution"], *by_kind["answer"]):
         if not parts(cell.source, SOLUTION)[1].strip():
             found.append(f"{cell.id}: no solution")

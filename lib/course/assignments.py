@@ -144,6 +144,35 @@ def checked(cell: NotebookNode) -> tuple[str, list[str]]:
     raise InputError(f"{grade_id(cell)}: expected a call of check, got none")
 
 
+def answered(source: NotebookNode) -> list[str]:
+    """The names that a source's solutions define and its tests use: a hidden test gets no others.
+
+    Args:
+        source: with everything.
+
+    Returns:
+        The names, sorted.
+
+    Example:
+        >>> answered(nbformat.v4.new_notebook())
+        []
+    """
+    defined, used = set(), set()
+    for cell in source.cells:
+        if kind(cell) == "test":
+            used |= _names(ast.parse(cell.source))
+        for node in ast.parse(cell.source).body if kind(cell) == "solution" else []:
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                defined.add(node.name)
+            elif isinstance(node, ast.Assign):
+                defined |= set().union(*map(_names, node.targets))
+    return sorted(defined & used)
+
+
+def _names(tree: ast.AST) -> set[str]:
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+
+
 def released(source: NotebookNode) -> NotebookNode:
     """What students get of a source: no solutions, no hidden tests, no outputs.
 

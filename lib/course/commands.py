@@ -56,7 +56,7 @@ def add_steps(parser: argparse.ArgumentParser) -> None:
     grade = step(_grade, "check, run and mark submissions; then take points given by hand")
     grade.add_argument("name", **name)
     grade.add_argument("--students", **only)
-    grade.add_argument("--seconds", type=float, default=60.0, help="for one cell; default 60")
+    grade.add_argument("--seconds", type=float, default=120.0, help="for one cell; default 120")
     grade.add_argument("--memory", type=float, default=2.0, help="in GB; default 2")
     grade.add_argument(
         "--hand", type=Path, metavar="CSV", help="enter this table of points instead of running"

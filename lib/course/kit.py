@@ -17,6 +17,7 @@ The folder is nbgrader's own layout, so its other tools work there as well::
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import re
@@ -37,7 +38,7 @@ from lib.course.assignments import (
     HIDDEN_TESTS,
     SOLUTION,
     STUBS,
-    checked,
+    answered,
     first_error,
     grade_id,
     kind,
@@ -95,7 +96,7 @@ class Course:
         >>> Course("my-course").roster()
         Traceback (most recent call last):
         ...
-        lib.errors.InputError: .../my-course/roster.csv: expected a table with a column id, got none
+        lib.errors.InputError: .../my-course/roster.csv: expected a table, got none (...)
     """
 
     def __init__(
@@ -143,11 +144,7 @@ class Course:
             InputError: without a roster, or with an id that is used twice or is no plain word.
         """
         path = self.folder / "roster.csv"
-        if not path.is_file():
-            raise InputError(f"{path}: expected a table with a column id, got none")
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-        if "id" not in table:
-            raise InputError(f"{path}: expected a column id, got {', '.join(table)}")
+        table = _table(path, ["id"])
         ids = [one.strip() for one in table["id"]]
         odd = [one for one in ids if not re.fullmatch(r"\w[\w.@-]*", one, flags=re.ASCII)]
         twice = [one for one in ids if [i.lower() for i in ids].count(one.lower()) > 1]
@@ -180,12 +177,13 @@ class Course:
                 f"{name}: expected a release without solutions, got a line of one: {found[0]!r}"
             )
         for notebook, what, share in ((source, "solution", 1), (release, "release", 0)):
-            graded = self._run(with_tests(repaired(release, notebook)[0], source))
+            graded = self._run(with_tests(repaired(release, notebook)[0], source), source)
             for test, (got, most) in scores(graded).items():
                 if got != share * most:
+                    reason = first_error(graded) if share else "nothing was left to do"
                     raise InputError(
                         f"{name}: expected {share * most:g} points for {test} of the {what}, "
-                        f"got {got:g}; {first_error(graded) or 'its tests accept it'}"
+                        f"got {got:g}; {reason}"
                     )
         copy = self._notebook("source", name)
         before = copy.read_bytes() if copy.is_file() else None
@@ -299,8 +297,9 @@ class Course:
         roster = self.roster()
         for report in self.check(name, students):
             with self._gradebook() as gradebook:
-                person = roster.loc[report.student, list(_PERSON)].to_dict()
-                gradebook.update_or_create_student(report.student, **person)
+                # who has left the class since then has no name any more
+                person = roster.reindex([report.student], fill_value="").iloc[0][list(_PERSON)]
+                gradebook.update_or_create_student(report.student, **person.to_dict())
             try:
                 self._convert("Autograde", name, report.student)
             except CourseError as error:
@@ -323,7 +322,7 @@ class Course:
         answers = [cell for cell in self._source(name).cells if kind(cell) == "answer"]
         filled = {}
         if path.is_file():
-            old = self._table(path)
+            old = _table(path, _TABLE)
             filled = {(row.student, row.cell): (row.score, row.comment) for row in old.itertuples()}
         with self._gradebook() as gradebook:
             for submission in gradebook.assignment_submissions(name):
@@ -361,13 +360,11 @@ class Course:
         Raises:
             InputError: for a row that fits no answer, or points that there are not.
         """
-        table = self._table(path)
-        require_package("nbgrader.api", "the course kit", "nbgrader")
         from nbgrader.api import MissingEntry
 
         entered = 0
         with self._gradebook() as gradebook:
-            for number, row in enumerate(table.itertuples(), 2):
+            for number, row in enumerate(_table(path, _TABLE).itertuples(), 1):
                 if not row.score.strip():
                     continue
                 try:
@@ -379,7 +376,7 @@ class Course:
                 if not fits:
                     gradebook.db.rollback()
                     raise InputError(
-                        f"{path}, line {number}: expected points for an answer that was handed "
+                        f"{path}, row {number}: expected points for an answer that was handed "
                         f"in, got {row.score!r} for {row.cell!r} of {row.student!r}; nothing was "
                         "entered"
                     )
@@ -417,8 +414,10 @@ class Course:
         Returns:
             Two tables: for the learning platform, and for yourself.
         """
-        grades, rows = self.roster()[list(_PERSON)].copy(), []
+        roster, rows = self.roster()[list(_PERSON)], []
         with self._gradebook() as gradebook:
+            left = {student.id for student in gradebook.students} - {*roster.index}
+            grades = roster.reindex([*roster.index, *sorted(left)], fill_value="")
             for assignment in gradebook.assignments:
                 submissions = {one.student.id: one for one in assignment.submissions}
                 grades[assignment.name] = [
@@ -450,15 +449,6 @@ class Course:
         path = self._notebook("source", name)
         return parse(path.read_bytes(), path.name)
 
-    def _table(self, path: Path) -> pd.DataFrame:
-        try:
-            table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: expected a table, got none ({error})") from None
-        if missing := [one for one in _TABLE if one not in table]:
-            raise InputError(f"{path}: expected the columns {', '.join(_TABLE)}; no {missing[0]}")
-        return table
-
     def _seed(self) -> int:
         """What random inputs are drawn from: one number a course, which nobody outside knows."""
         path = self.folder / "seed"
@@ -466,13 +456,11 @@ class Course:
             _write(path, str(secrets.randbits(31)).encode())
         return int(path.read_text())
 
-    def _run(self, notebook: NotebookNode) -> NotebookNode:
+    def _run(self, notebook: NotebookNode, source: NotebookNode) -> NotebookNode:
         """Run a notebook's code behind the fences, and put what came into its outputs."""
         code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-        tests = [cell for cell in code if kind(cell) == "test"]
-        names = sorted({name for cell in tests for name in checked(cell)[1]})
         cells = [Cell(*parts(cell.source, HIDDEN_TESTS), kind(cell) == "test") for cell in code]
-        outputs, self.fences = execute(cells, names, self.limits, self._seed())
+        outputs, self.fences = execute(cells, answered(source), self.limits, self._seed())
         for cell, these in zip(code, outputs, strict=True):
             cell.outputs = [nbformat.from_dict(one) for one in these]
         return notebook
@@ -516,10 +504,11 @@ class Course:
         course = CourseDirectory(config=config)
         made = getattr(converters, converter)(coursedir=course, config=config, force=True)
         if converter == "Autograde":
+            source = self._source(name)
             first, last = ["ClearOutput", "OverwriteCells", "CheckCellMetadata"], ["SaveAutoGrades"]
             made.sanitize_preprocessors = [getattr(preprocessors, one) for one in first]
             made.autograde_preprocessors = [
-                lambda notebook, resources: (self._run(notebook), resources),
+                lambda notebook, resources: (self._run(notebook, source), resources),
                 *(getattr(preprocessors, one) for one in last),
             ]
         if converter == "GenerateFeedback":
@@ -559,6 +548,20 @@ def _quiet(log: logging.Logger) -> Iterator[list[str]]:
             yield complaints
     finally:
         log.handlers, log.propagate = handlers, propagates
+
+
+def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Read a table of texts, with commas or, as some spreadsheets write it, semicolons."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        head = text.partition("\n")[0]
+        separator = ";" if head.count(";") > head.count(",") else ","
+        table = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: expected a table, got none ({error})") from None
+    if missing := [one for one in columns if one not in table]:
+        raise InputError(f"{path}: expected a column {missing[0]}, got {', '.join(table)}")
+    return table
 
 
 def _write(path: Path, data: bytes, read_only: bool = False) -> None:

@@ -53,7 +53,7 @@ class Limits:
         secret: files and folders that it must not read, such as the solutions.
     """
 
-    seconds: float = 60.0
+    seconds: float = 120.0
     memory: int = 2 * 2**30
     secret: tuple[Path, ...] = ()
 
