@@ -183,10 +183,12 @@ def height(tag: Tag) -> float:
 # ------------------------------------------------------------------ blocks
 
 
-def blocks(section: Tag) -> Iterator[Block]:
+def blocks(section: Tag) -> list[Block]:
     """The pieces of a section's own content, without its subsections."""
+    pieces: list[Block] = []
     code: list[Tag] = []  # of cells that show nothing: it goes with the next that does
     for node in section.find_all(True, recursive=False):
+        text = node.get_text().lstrip()
         if node.name in ("h1", "h2", "h3", "section", "script"):
             continue
         if "cell" in node.get("class", []):
@@ -194,12 +196,17 @@ def blocks(section: Tag) -> Iterator[Block]:
                 code += [part.extract() for part in node.select(".cell_input > *")]
             shown = node.select_one(".cell_output")
             if shown is not None:
-                yield _output(shown, code)
+                pieces.append(_output(shown, code))
                 code = []
-        elif not node.get_text().startswith("("):
-            yield _text(node)
+        elif text[:1].islower() and pieces and pieces[-1].kind != "thing":
+            before, rest = pieces.pop(), _text(node)  # a sentence with a formula in its middle
+            pieces.append(Block(before.html + rest.html, before.lines + rest.lines, rest.kind))
+        elif not text.startswith("("):
+            pieces.append(_text(node))
     if code:
-        yield Block("".join(map(str, code)), sum(map(height, _listings(code))), "thing")
+        lines = sum(map(height, _listings(code)))
+        pieces.append(Block("".join(map(str, code)), lines, "thing"))
+    return pieces
 
 
 def _text(node: Tag) -> Block:
@@ -310,7 +317,7 @@ def _column(section: Tag, name: str) -> Iterator[str]:
     for part in [section, *section.find_all("section", recursive=False)]:
         above = section.h2.decode_contents() if part is not section else ""
         address = part["id"]
-        for slide in packed(list(blocks(part))):
+        for slide in packed(blocks(part)):
             yield _slide(name, part.find(["h2", "h3"]), slide, part["id"], address, above)
             address = ""
 
