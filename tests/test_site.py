@@ -21,7 +21,7 @@ DESKTOP = {"width": 1200, "height": 900}
 KNOWN_ERRORS = ("THEBE_JS_URL",)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def context():
     """One browser for all pages."""
     with chromium(viewport=DESKTOP) as browser:
