@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import inspect
 import io
+import os
 import re
 import shutil
 import sys
@@ -113,18 +114,20 @@ VANDALISM = """
 import ctypes, os, pathlib, shutil, socket, subprocess, sqlite3, torch
 import soundfile
 root = pathlib.Path({root!r})
-files = [file for file in {files!r}]
+files = {files!r}
 attacks = [lambda: shutil.rmtree(root), lambda: os.system(f"rm -rf {{root}}"),
            lambda: subprocess.run(["rm", "-rf", root]), lambda: os.rename(root, root / ".." / "x"),
            lambda: socket.create_connection(("127.0.0.1", 9)), lambda: os.kill(os.getppid(), 9),
-           lambda: ctypes.CDLL(None).system(b"rm -rf " + str(root).encode()), os.fork]
+           lambda: ctypes.CDLL(None).system(b"rm -rf " + str(root).encode())]
+attacks += [os.fork] if hasattr(os, "fork") else []
 for file in map(pathlib.Path, files):
     attacks += [file.unlink, file.read_bytes, lambda file=file: file.write_text("x"),
                 lambda file=file: os.chmod(file, 0o777), lambda file=file: os.truncate(file, 0),
                 lambda file=file: os.symlink(file, "link") or open("link", "a"),
-                lambda file=file: sqlite3.connect(file).execute("drop table grade"),
-                lambda file=file: torch.save({{}}, file),
-                lambda file=file: soundfile.write(file, [0.0], 8000, format="WAV", subtype="FLOAT")]
+                lambda file=file: sqlite3.connect(file).execute("drop table grade")]
+    if os.name == "posix":  # compiled code, which only a kernel holds back
+        attacks += [lambda file=file: torch.save({{}}, file),
+                    lambda file=file: soundfile.write(file, [0.0], 8000, format="WAV")]
 done = []
 for attack in attacks:
     try:
@@ -273,6 +276,8 @@ def test_what_was_mended_is_reported(harmed):
 
 def test_nobody_changes_what_is_not_theirs(harmed):
     course, _, before = harmed
+    if os.name == "posix" and not course.fences["files"]:
+        pytest.skip("this kernel holds no compiled code back")
     own = ("autograded/right/", "collected/", "release/", "roster", "seed", "source/")
     after = digest(course.folder)
     kept = [file for file in before if file.startswith(own)]

@@ -93,7 +93,10 @@ def limit_memory(number: int) -> bool:
         kind = getattr(resource, f"RLIMIT_{kind}")
         hard = resource.getrlimit(kind)[1]
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(kind, (most, most))
+        try:
+            resource.setrlimit(kind, (most, most))
+        except (OSError, ValueError):  # a system may know a limit and not set it
+            return False
     return sys.platform == "linux"
 
 

@@ -421,9 +421,9 @@ def _fence() -> _Fence:
 
 
 def _environment(folder: str) -> dict[str, str]:
-    """Nothing of ours but what an interpreter needs; one thread, small budgets, no screen."""
+    """Nothing of ours but what an interpreter needs; one thread, no GPU, no screen."""
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     places = ("HOME", "TMPDIR", "TEMP", "TMP", "USERPROFILE", "MPLCONFIGDIR", "NUMBA_CACHE_DIR")
     settings = {"UNMIX_BUDGET": "smoke", "MPLBACKEND": "agg", "IPYTHONDIR": folder}
-    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    return kept | dict.fromkeys(places, folder) | settings | threads
+    machine = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return kept | dict.fromkeys(places, folder) | settings | machine
