@@ -410,6 +410,15 @@ def test_an_archive_cannot_write_or_swell(tmp_path, monkeypatch):
         intake.notebooks(tmp_path / "fake.zip")
 
 
+def test_a_number_is_enough(empty):
+    of = ["01_mixtures_and_tasks", "09_ideal_masks", "16_dprnn", "16_mine"]
+    assert {empty.full_name(name, of) for name in ("9", "09", "09_ideal_masks")} == {of[1]}
+    assert empty.full_name("16") == NAME
+    for name in ("", "0", "16", "6"):
+        with pytest.raises(InputError, match="expected one of these"):
+            empty.full_name(name, of)
+
+
 def test_tables_of_a_spreadsheet_are_read(empty):
     text = "\ufeffid;last_name;group\r\n s1 ;Lee, Ann;3\r\n007;O'Ray;4\r\n"
     (empty.folder / "roster.csv").write_text(text, encoding="utf-8", newline="")

@@ -144,7 +144,8 @@ def _grade(options: argparse.Namespace) -> int:
     _tell("NOTE", [text for limit, text in _NOT_IN_FORCE.items() if not course.fences.get(limit)])
     table, waiting = course.answers(name)
     if waiting:
-        print(f"{waiting} answers to grade by hand: fill in {table}, then: grade --hand {table}")
+        print(f"{waiting} answers to grade by hand: fill in the table, then grade {name} --hand")
+        print(table)
     return 1 if doubtful else 0
 
 

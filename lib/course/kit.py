@@ -123,7 +123,7 @@ class Course:
         """The name of an assignment from itself or its number.
 
         Args:
-            name: such as ``"16_dprnn"`` or ``"16"``.
+            name: such as ``"09_ideal_masks"``, ``"09"`` or ``"9"``.
             of: the names to choose from; default: those that were released.
 
         Raises:
@@ -131,7 +131,7 @@ class Course:
         """
         if of is None:
             of = sorted(path.stem for path in self.folder.glob("release/*/*.ipynb"))
-        found = [one for one in of if name in (one, one.partition("_")[0])]
+        found = [one for one in of if name in (one, one[:2], one[:2].lstrip("0"))]
         if len(found) != 1:
             known = ", ".join(of) or "none so far"
             raise InputError(f"assignment: expected one of these ({known}), got {name!r}")
