@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import torch
 from torch.nn import functional
+from worked import ch23
 
 from lib.losses import multi_resolution_stft_loss
 from lib.stft import STFT, make_window
 
-
-def glu(features):
-    values, gates = features.chunk(2, 1)
-    return values * gates.sigmoid()
-
-
-def gradient(features, upstream):
-    values, gates = features.chunk(2, 1)
-    opened = gates.sigmoid()
-    return torch.cat([upstream * opened, upstream * values * opened * (1 - opened)], 1)
+glu = ch23.glu
+gradient = ch23.gradient
+total_stride = ch23.total_stride
+valid_length = ch23.valid_length
 
 
 def _joined(first, second):
@@ -32,19 +27,6 @@ def _joined(first, second):
 
 def _values(values, opened, upstream):
     return upstream * opened
-
-
-def total_stride(depth, stride, resampling):
-    return stride**depth // resampling
-
-
-def valid_length(length, depth, kernel_size, stride, resampling):
-    frames = length * resampling
-    for _ in range(depth):
-        frames = max(1, -(-(frames - kernel_size) // stride) + 1)
-    for _ in range(depth):
-        frames = (frames - 1) * stride + kernel_size
-    return -(-frames // resampling)
 
 
 def _rounded_down(length, depth, kernel_size, stride, resampling):
@@ -131,7 +113,7 @@ RIGHT = {
         [lambda features: functional.glu(features, 1), gradient],
     ],
     "ch23.valid_length": [(valid_length, total_stride)],
-    "ch23.stft_loss": [stft_loss, multi_resolution_stft_loss],
+    "ch23.stft_loss": [ch23.stft_loss, multi_resolution_stft_loss],
 }
 
 WRONG = {
