@@ -280,6 +280,7 @@ def test_it_learns_one_mixture():
         ({"bottleneck": 6, "heads": 2}, "channels: expected a multiple of 4, got 6"),
         ({"segment": 0.0}, "segment: expected a positive number of seconds, got 0.0"),
         ({"n_fft": 1000}, "n_fft: expected one that leaves"),
+        ({"filters": 4}, "compression: expected at most the 4 channels .* got 8"),
         ({"sources": []}, "sources: expected a list of different names"),
     ],
 )

@@ -374,6 +374,7 @@ def test_it_learns_one_mixture():
         ({"depth": 4}, "depth: expected layers that lead to one bin, got 4"),
         ({"depth": 0}, "depth, stride: expected at least 1 and an even number, got 0, 4"),
         ({"stride": 3}, "depth, stride: expected at least 1 and an even number, got 6, 3"),
+        ({"filters": 3}, "compression: expected at most the 3 channels .* got 4"),
         ({"n_fft": 1000}, "n_fft: expected one that leaves a multiple of 4 bins .* got 1000"),
     ],
 )

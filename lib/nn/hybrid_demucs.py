@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from lib.errors import InputError
 from lib.nn.convolutions import Pointwise
 from lib.nn.eager import eager_on_cpu
 from lib.stft import make_window
@@ -239,6 +240,9 @@ class ResidualBranch(nn.Sequential):
         recurrent: with BLSTMs and attention.
         scale: first factor of what is added.
 
+    Raises:
+        InputError: if no channel is left inside.
+
     Example:
         >>> ResidualBranch(8, compression=4)(torch.randn(2, 8, 50)).shape
         torch.Size([2, 8, 50])
@@ -248,6 +252,10 @@ class ResidualBranch(nn.Sequential):
         self, channels: int, compression: int, recurrent: bool = False, scale: float = 1e-4
     ):
         hidden = channels // compression
+        if not hidden:
+            raise InputError(
+                f"compression: expected at most the {channels} channels (filters), got {compression}"
+            )
         super().__init__(
             *(BranchLayer(channels, hidden, 2**layer, recurrent, scale) for layer in range(2))
         )
