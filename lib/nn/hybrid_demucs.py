@@ -254,7 +254,8 @@ class ResidualBranch(nn.Sequential):
         hidden = channels // compression
         if not hidden:
             raise InputError(
-                f"compression: expected at most the {channels} channels (filters), got {compression}"
+                f"compression: expected at most the {channels} channels (filters), "
+                f"got {compression}"
             )
         super().__init__(
             *(BranchLayer(channels, hidden, 2**layer, recurrent, scale) for layer in range(2))
