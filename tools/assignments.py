@@ -21,6 +21,7 @@ from pathlib import Path
 
 import nbformat
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lib.checks import names
 from lib.course.assignments import HIDDEN_TESTS, SOLUTION, answered, checked, kind, parts
 from tools.notebooks import NOTEBOOKS, canonical, chapters, read, setup_source, write
