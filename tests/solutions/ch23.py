@@ -45,6 +45,11 @@ def _without_overlap(length, depth, kernel_size, stride, resampling):
     return -(-frames * stride**depth // resampling)
 
 
+def _rounded_down_at_the_end(length, depth, kernel_size, stride, resampling):
+    reached = valid_length(length * resampling, depth, kernel_size, stride, 1)
+    return reached // resampling
+
+
 def _not_interpolated(length, depth, kernel_size, stride, resampling):
     return valid_length(length, depth, kernel_size, stride, 1)
 
@@ -134,6 +139,7 @@ WRONG = {
     "ch23.valid_length": [
         ((_rounded_down, total_stride), "round up"),
         ((_without_overlap, total_stride), "Frames overlap"),
+        ((_rounded_down_at_the_end, total_stride), "round up at the end, too"),
         ((_not_interpolated, total_stride), "end with it"),
         ((valid_length, lambda depth, stride, _: stride**depth), "the interpolated signal"),
         ((valid_length, lambda depth, stride, _: stride * depth), "multiply"),
