@@ -5,24 +5,17 @@ from __future__ import annotations
 import math
 
 import torch
+from worked import ch24
 
 from lib.checks.ch24 import STEMS, ablation, aligned
 
-_NAMES = (
-    "TFC-TDF-U-Net v2",
-    "TFC-TDF-U-Net v2 + Mixer",
-    "TFC-TDF-U-Net v2 + Demucs",
-    "KUIELab-MDX-Net (v2 + Mixer + Demucs)",
-)
+mixer, best_weight, align = ch24.gains_by_mixer, ch24.best_weight, ch24.align
+_NAMES = list(dict.fromkeys(system for system, *_ in ablation()))
 
 
 def _gains(rows, difference):
     values = {(system, stem): value for system, stem, value in rows}
     return {stem: difference(*(values[name, stem] for name in _NAMES)) for stem in STEMS}
-
-
-def mixer(rows):
-    return _gains(rows, lambda plain, mixed, blended, both: (mixed - plain, both - blended))
 
 
 def _by_place(rows):
@@ -32,11 +25,6 @@ def _by_place(rows):
         stem: (values[4 + i] - values[i], values[12 + i] - values[8 + i])
         for i, stem in enumerate(stems)
     } | ({} if set(stems) == set(STEMS) else dict.fromkeys(set(STEMS) - set(stems), (0.0, 0.0)))
-
-
-def best_weight(first, second, reference):
-    difference = first - second
-    return (reference - second) @ difference / (difference @ difference)
 
 
 def _independent(first, second, reference):
@@ -49,14 +37,6 @@ def _searched(first, second, reference):
     a, b = first - reference, second - reference
     error = grid**2 * (a @ a) + 2 * grid * (1 - grid) * (a @ b) + (1 - grid) ** 2 * (b @ b)
     return float(grid[error.argmin()])
-
-
-def align(length, n_fft, stride):
-    bins, pairs = n_fft // 2, []
-    while bins > 2 * stride:
-        bins, length = bins // stride, math.ceil(length / stride)
-        pairs.append((bins, length))
-    return [*pairs, (1, math.ceil(2 * length / bins))]
 
 
 def _down(length, n_fft, stride):
