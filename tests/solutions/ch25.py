@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
-import torch
+from worked import ch25
 
 from lib.checks.ch25 import parameters_of
 from lib.data.activity import salient_segments
 from lib.nn.bands import band_widths
+
+salient = ch25.heard_in
 
 
 def widths(scheme, bins, sample_rate, rounded=math.floor):
@@ -60,22 +62,6 @@ def _with(**factors):
     return lambda *settings: parameters(*settings, **factors)
 
 
-def salient(waveform, sample_rate, seconds):
-    size, found = round(seconds * sample_rate), []
-    starts = range(0, waveform.shape[-1] - size + 1, size // 2)
-    levels = [
-        [float(chunk.square().mean().sqrt()) for chunk in segment.chunk(10, -1)]
-        for segment in (waveform[:, start : start + size] for start in starts)
-    ]
-    if not levels:
-        return []
-    threshold = max(float(torch.tensor(levels).double().quantile(0.15)), 1e-3)
-    for start, segment in zip(starts, levels, strict=True):
-        if sum(level > threshold for level in segment) > 5:
-            found.append(start)
-    return found
-
-
 def _side_by_side(waveform, sample_rate, seconds):
     return [
         start
@@ -103,13 +89,28 @@ def _cut_short(waveform, sample_rate, seconds):
     return salient(waveform, sample_rate, seconds) or [0] * bool(waveform.abs().max() > 0.9)
 
 
+def _summed(waveform, sample_rate, seconds):
+    return salient_segments(waveform * math.sqrt(len(waveform)), sample_rate, seconds)
+
+
+def _each_chunk_once(waveform, sample_rate, seconds):
+    size = round(seconds * sample_rate)
+    if waveform.shape[-1] < size:
+        return []
+    segments = waveform.unfold(-1, size, size // 2).unflatten(-1, (10, -1))
+    chunks = waveform.unfold(-1, size // 10, size // 10)
+    energies, once = (one.square().mean((0, -1)).sqrt() for one in (segments, chunks))
+    heard = (energies > once.quantile(0.15).clamp_min(1e-3)).sum(-1) > 5
+    return [int(place) * (size // 2) for place in heard.nonzero()]
+
+
 def _shifted(waveform, sample_rate, seconds):
     return [start + 1 for start in salient(waveform, sample_rate, seconds)]
 
 
 RIGHT = {
-    "ch25.widths": [widths, band_widths],
-    "ch25.parameters": [parameters, parameters_of],
+    "ch25.widths": [ch25.widths_of, band_widths],
+    "ch25.parameters": [ch25.parameters, parameters_of],
     "ch25.salient": [salient, salient_segments],
 }
 
@@ -136,7 +137,7 @@ WRONG = {
         (_with(mask_biases=0, gated_biases=0), "The layers of the masks have biases"),
         (_with(gated=0.5, gated_biases=0.5), "twice as many outputs"),
         (lambda *settings: parameters(*settings) + 1, "which of them is wrong"),
-        (lambda *settings: "36 M", "expected numbers"),
+        (lambda *settings: "36 M", "got '36 M'"),
     ],
     "ch25.salient": [
         (_side_by_side, "begin twice as often"),
@@ -148,6 +149,8 @@ WRONG = {
         (_with_threshold(lambda levels: levels.median().clamp_min(1e-3)), "do not reach"),
         (_with_threshold(lambda levels: levels.quantile(0.85).clamp_min(1e-3)), "not above it"),
         (_shifted, "multiples of half"),
+        (_summed, "not their sum"),
+        (_each_chunk_once, "the chunks of all segments"),
         (_cut_short, "does not fill"),
         (lambda *arguments: 3, "expected a list of samples"),
     ],
