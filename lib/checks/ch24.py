@@ -113,11 +113,11 @@ def best_weight(answer):
         hint = "Set the derivative of ||w a + (1 - w) b - s||^2 to 0."
         if isinstance(got, (int, float, torch.Tensor)) and torch.as_tensor(got).numel() == 1:
             value = float(got)
-            if abs(value + best - 1) < 2e-3:
+            if abs(value + best - 1) < 2e-3 < abs(value - best):
                 hint = "That is the weight of the second estimate."
-            elif abs(value - min(1.0, max(0.0, best))) < 2e-3:
+            elif abs(value - min(1.0, max(0.0, best))) < 2e-3 < abs(value - best):
                 hint = "Outside of 0 to 1 the blend may be better still: do not cut it off."
-            elif abs(value - energies[1] / sum(energies)) < 2e-3:
+            elif abs(value - energies[1] / sum(energies)) < 2e-3 < abs(value - best):
                 hint = "That is right only if the errors have nothing in common."
         what = (
             f"errors that correlate by {alike:g}, the second {louder:g} times as loud: the weight"
@@ -182,11 +182,14 @@ def align(answer):
             what = f"{length} samples, frames of {n_fft}, stride {stride}"
             right = aligned(length, n_fft, stride)
             try:
-                got = [tuple(int(number) for number in pair) for pair in got]
-            except TypeError as error:
+                exact = [tuple(float(number) for number in pair) for pair in got]
+            except (TypeError, ValueError) as error:
                 raise CheckFailed(
                     f"{what}: expected a list of pairs (bins, steps), got {got!r}"
                 ) from error
+            if not all(number.is_integer() for pair in exact for number in pair):
+                raise CheckFailed(f"{what}: expected whole numbers, rounded up, got {exact}")
+            got = [tuple(int(number) for number in pair) for pair in exact]
             hint = "Bins: n_fft / 2 of them at first. Steps: the samples at first."
             if got == _rounded_down(length, n_fft, stride):
                 hint = "Layers pad what is left over: round up."
@@ -194,6 +197,8 @@ def align(answer):
                 :-1
             ]:
                 hint = "In the level where they meet, the step over time is half of the bins left."
+            elif got[1:] == right:
+                hint = "The first level is the first layer's: begin with what it leaves."
             elif len(got) > len(right):
                 hint = "A layer takes all bins at once where at most two strides of them are left."
             elif got and got[0][0] == -(-(n_fft // 2 + 1) // stride):

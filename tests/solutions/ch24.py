@@ -55,6 +55,15 @@ def _on_and_on(length, n_fft, stride):
     return pairs
 
 
+def _fractions(length, n_fft, stride):
+    steps, pairs = length, align(length, n_fft, stride)
+    for level, (bins, _) in enumerate(pairs):
+        last = stride if bins > 1 else (n_fft // 2) // stride**level // 2
+        steps = (steps + last - 1) / last
+        pairs[level] = bins, steps
+    return pairs
+
+
 def _always_the_stride(length, n_fft, stride):
     *pairs, last = align(length, n_fft, stride)
     return [*pairs, (1, math.ceil(([(0, length), *pairs][-1][1]) / stride))]
@@ -88,6 +97,8 @@ WRONG = {
         (_down, "round up"),
         (_on_and_on, "all bins at once"),
         (_always_the_stride, "half of the bins left"),
+        (_fractions, "whole numbers"),
+        (lambda *sizes: [(sizes[1] // 2, sizes[0]), *align(*sizes)], "begin with what it leaves"),
         (lambda length, n_fft, stride: align(length, n_fft + 2 * stride, stride), "left out"),
         (lambda length, n_fft, stride: align(length, n_fft, stride)[-1], "a list of pairs"),
     ],
