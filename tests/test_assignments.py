@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import math
 import random
+import time
 
 import nbformat
 import numpy as np
@@ -12,6 +14,7 @@ import torch
 
 from lib.course.assignments import (
     HIDDEN_TESTS,
+    answered,
     checked,
     grade_id,
     kind,
@@ -70,6 +73,36 @@ def test_hidden_tests_tell_right_from_wrong(name, cell):
     wrong = [fitting(answer, names) for answer, _ in solutions.WRONG[exercise]]
     assert all(passes(hidden, answers) for answers in right)
     assert sum(not passes(hidden, answers) for answers in wrong if answers) >= 2
+
+
+class Agreeable:
+    """Has every attribute, a few items, and answers each call with itself."""
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+    def __getitem__(self, place):
+        if isinstance(place, int) and place > 3:
+            raise IndexError
+        return self
+
+    def __call__(self, *arguments, **keywords):
+        return self
+
+
+@pytest.mark.parametrize(("name", "cell"), TESTS)
+def test_hidden_tests_fall_for_no_empty_answer(name, cell):
+    # the check that students know runs beside their code, so nobody may lean on it
+    nan, nothing = math.nan, torch.zeros(0)
+    values = [None, True, 0, nan, math.inf, "", {}, [], (), nothing, torch.tensor(nan)]
+    values += [(one, one) for one in (nan, [], torch.tensor(nan))] + [(nan,) * 3, Agreeable()]
+    functions = [lambda *_, value=value, **__: value for value in values]
+    functions += [lambda first, *_, **__: first, lambda *_, **__: functions[0]]
+    hidden = parts(cell.source, HIDDEN_TESTS)[1]
+    for answer in [*values, *functions]:
+        assert not passes(hidden, dict.fromkeys(answered(SOURCES[name]), answer)), answer
 
 
 # ------------------------------------------------------------------ release
@@ -218,11 +251,35 @@ def test_another_notebook_is_no_submission(release, submission):
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"[]", b"{}", b"\xff\xfe", b'{"cells": 3, "nbformat": 4}', b"[" * 5000]
+    "data",
+    [
+        *(b"", b"[]", b"{}", b"\xff\xfe", b"[" * 5000, b'{"nbformat": ' + b"9" * 5000 + b"}"),
+        b'{"cells": 3, "nbformat": 4}',
+        b'{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": "x"}',
+        nbformat.writes(
+            nbformat.v4.new_notebook(cells=[nbformat.v4.new_raw_cell() for _ in range(1001)])
+        ).encode(),
+    ],
+    ids=range(9),
 )
 def test_no_notebook_is_one_clear_error(data):
     with pytest.raises(InputError, match=r"mine\.ipynb: expected a notebook, got"):
         parse(data, "mine.ipynb")
+
+
+def test_half_a_letter_is_none(submission):
+    text = nbformat.writes(submission).replace("# mine", "\\ud83d\\ude00 \\ud800")
+    written = nbformat.writes(parse(text, "mine.ipynb"))
+    assert written.encode("utf-8").decode().count("😀 ?") == 4
+
+
+def test_a_cell_of_any_size_is_compared_at_once(release, submission):
+    strip_metadata(submission)
+    for cell in submission.cells:
+        cell.source = "def f(x):\n" * 50_000
+    started = time.monotonic()
+    repaired(release, submission)
+    assert time.monotonic() - started < 20
 
 
 # ------------------------------------------------------------------ the tool
