@@ -7,10 +7,12 @@ import hashlib
 import importlib
 import inspect
 import io
+import json
 import os
 import re
 import shutil
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -21,6 +23,7 @@ import worked
 from lib import cli
 from lib.course import intake, sandbox
 from lib.course.assignments import checked, grade_id, kind, parse, released
+from lib.course.pages import offline, with_formulas
 from lib.course.sandbox import Cell, Limits, execute
 from lib.errors import DataError, InputError
 from tools import assignments as tool
@@ -111,8 +114,8 @@ best_chunk = fold = unfold = one_way_block = lambda *arguments: Yes()
 """
 
 VANDALISM = """
-import ctypes, os, pathlib, shutil, socket, subprocess, sqlite3, torch
-import soundfile
+import ctypes, mmap, os, pathlib, shutil, signal, socket, subprocess, sqlite3, sys, torch
+import cffi, soundfile
 root = pathlib.Path({root!r})
 files = {files!r}
 attacks = [lambda: shutil.rmtree(root), lambda: os.system(f"rm -rf {{root}}"),
@@ -120,6 +123,25 @@ attacks = [lambda: shutil.rmtree(root), lambda: os.system(f"rm -rf {{root}}"),
            lambda: socket.create_connection(("127.0.0.1", 9)), lambda: os.kill(os.getppid(), 9),
            lambda: ctypes.CDLL(None).system(b"rm -rf " + str(root).encode())]
 attacks += [os.fork] if hasattr(os, "fork") else []
+if sys.platform == "linux":  # past Python's own doors
+    import _posixsubprocess
+    ffi = cffi.FFI()
+    ffi.cdef("int kill(int, int); int fork(void); int execvp(char *, char **); long syscall(long);")
+    c, two, word = ffi.dlopen(None), os.pipe(), [b"/bin/true"]
+
+    def compiled(call, *given):
+        if call(*given) < 0:
+            raise OSError
+
+    attacks += [lambda: compiled(c.kill, os.getppid(), 0), lambda: compiled(c.fork),
+                lambda: compiled(c.execvp, ffi.new("char[]", word[0]), ffi.NULL),
+                lambda: signal.pidfd_send_signal(os.pidfd_open(os.getppid()), 0),
+                lambda: _posixsubprocess.fork_exec(word, word, True, (), None, None, -1, -1, -1, -1,
+                                                   -1, -1, *two, False, False, 0, None, None, None,
+                                                   -1, None, False),
+                lambda: mmap.mmap(-1, 2**20), lambda: os.memfd_create("x"),
+                lambda: open(f"/proc/{{os.getppid()}}/environ").read(1),
+                lambda: os.listdir(root), lambda: os.listdir("/dev")]
 for file in map(pathlib.Path, files):
     attacks += [file.unlink, file.read_bytes, lambda file=file: file.write_text("x"),
                 lambda file=file: os.chmod(file, 0o777), lambda file=file: os.truncate(file, 0),
@@ -145,6 +167,20 @@ HARMED = {  # what stands in the first exercise's cell; the other exercises keep
     "memory": "hoard = []\nwhile True:\n    hoard.append(bytearray(10**8))",
     "exit": "import os\nos._exit(0)",
 }
+
+
+def harmful(name, course):
+    """Right in the first exercise, with harm in each of the ways around it."""
+    notebook, exercise = solved(name), 0
+    for cell in notebook.cells:
+        if kind(cell) == "solution" and exercise:
+            cell.source = HARMED["syntax"] if exercise == 1 else "pass"
+        exercise += kind(cell) == "test"
+    code = VANDALISM.format(root=str(course), files=[str(course / "gradebook.db")])
+    harm = [code, *([HARMED["memory"]] if LIMITED else []), HARMED["loop"]]
+    first, *last = map(nbformat.v4.new_code_cell, harm)
+    notebook.cells = [*notebook.cells[:2], first, *notebook.cells[2:], *last]
+    return notebook
 
 
 # ------------------------------------------------------------------ a class
@@ -190,30 +226,71 @@ def grades(course):
     return {row["id"]: row for row in csv.DictReader(io.StringIO(text))}
 
 
+@pytest.fixture(scope="module")
+def classroom(tmp_path_factory):
+    """One class, which gets every assignment."""
+    students = ["right", "wrong", "blank", "harmful", "stripped", "doubled", "absent"]
+    return folder(tmp_path_factory.mktemp("class") / "course", students)
+
+
 @pytest.mark.parametrize("name", SOURCES)
-def test_round_trip(name, tmp_path, capsys):
-    course = folder(tmp_path / "course", ["right", "wrong", "blank", "absent"])
+def test_round_trip(name, classroom, tmp_path, capsys):
+    course = classroom
     # the release refuses a source without all points, and a release with any
     assert run("release", name, "--course", course) == 0
     blank = parse((course / "release" / name / f"{name}.ipynb").read_bytes(), name)
     handed_in = {"right": solved(name), "wrong": wrong(name), "blank": blank}
+    handed_in |= {"stripped": stripped(name), "doubled": doubled(name)}
+    handed_in |= {"harmful": harmful(name, course)}
     place = archive(tmp_path / "class.zip", handed_in)
     assert run("collect", name, place, "--course", course) == 0
     assert "nothing so far from: absent" in capsys.readouterr().out
-    assert run("grade", name, "--course", course, "--seconds", 200) == 0
+
+    # what was repaired is, letter for letter, what gets all points below
+    assert run("check", name, "--course", course) == 0
+    printed = capsys.readouterr().out
+    assert "stripped: mended" in printed and "doubled: mended" in printed
+    cells = {}
+    for student in ("right", "stripped", "doubled"):
+        file = course / f"submitted/{student}/{name}/{name}.ipynb"
+        notebook = parse(file.read_bytes(), name)
+        cells[student] = [(c.cell_type, c.source, c.metadata) for c in notebook.cells]
+    assert cells["stripped"] == cells["right"] == cells["doubled"]
+
+    grade = ("grade", name, "--course", course, "--students")
+    started = time.monotonic()
+    assert run(*grade, "blank", "--seconds", 200) == 0
+    usual = time.monotonic() - started
+    assert run(*grade, "right", "wrong", "--seconds", 200) == 0
     printed = capsys.readouterr().out
     assert "2 answers to grade by hand" in printed and "LOOK AT" not in printed
+    before = digest(course)
+    assert run(*grade, "harmful", "--seconds", 3 + usual) == 0
+    after = digest(course)
+    changing = ("gradebook.db", "hand/", "submitted/harmful/")
+    kept = {file: before[file] for file in before if not file.startswith(changing)}
+    assert {file: after.get(file) for file in kept} == kept
+
     assert run("feedback", name, "--course", course) == run("export", "--course", course) == 0
     points = {student: row[name] for student, row in grades(course).items()}
-    assert points == {"right": f"{most(name)[0]:.1f}", "wrong": "0.0", "blank": "0.0", "absent": ""}
+    everything, first = most(name)
+    expected = {"right": everything, "wrong": 0, "blank": 0, "harmful": first}
+    none = dict.fromkeys(("stripped", "doubled", "absent"), "")
+    assert points == {student: f"{got:.1f}" for student, got in expected.items()} | none
     # wrong, and not only broken
-    page = parse((course / f"autograded/wrong/{name}/{name}.ipynb").read_bytes(), name)
-    names = {o.ename for cell in page.cells for o in cell.get("outputs", []) if "ename" in o}
-    assert names <= {"AssertionError", "CheckFailed", "NotAttempted"}, names
-    for student in handed_in:
+    assert errors(course, "wrong", name) <= {"AssertionError", "CheckFailed", "NotAttempted"}
+    names = {"SyntaxError", "Stopped"} | ({"MemoryError"} if LIMITED else set())
+    assert names <= errors(course, "harmful", name)
+    for student in expected:
         html = (course / f"feedback/{student}/{name}/{name}.html").read_text(encoding="utf-8")
         assert "default-src 'none'" in html and "HIDDEN TESTS" not in html
         assert not re.search(r'(?:src|href)="(?:https?:)?//(?!github|colab)', html)
+
+
+def errors(course, student, name):
+    """The names of all errors in a submission that was graded."""
+    page = parse((course / f"autograded/{student}/{name}/{name}.ipynb").read_bytes(), name)
+    return {o.ename for cell in page.cells for o in cell.get("outputs", []) if "ename" in o}
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +299,7 @@ def harmed(tmp_path_factory):
     root = tmp_path_factory.mktemp("harmed")
     students = ["right", "blank", "forger", "vandal", "stripped", "doubled", "late", *HARMED]
     place = folder(root / "course", students)
-    course = Course(place, limits=Limits(seconds=60))
+    course = Course(place, limits=Limits(seconds=20))
     course.release(NAME)
     handed_in = {"right": solved(NAME), "blank": released(SOURCES[NAME])}
     handed_in |= {"stripped": stripped(NAME), "doubled": doubled(NAME)}
@@ -276,7 +353,7 @@ def test_what_was_mended_is_reported(harmed):
 
 def test_nobody_changes_what_is_not_theirs(harmed):
     course, _, before = harmed
-    if os.name == "posix" and not course.fences["files"]:
+    if os.name == "posix" and not (course.fences["files"] and course.fences["calls"]):
         pytest.skip("this kernel holds no compiled code back")
     own = ("autograded/right/", "collected/", "release/", "roster", "seed", "source/")
     after = digest(course.folder)
@@ -383,6 +460,15 @@ def test_nothing_that_was_collected_is_replaced_by_accident(empty, tmp_path):
     assert taken == [] and "2 versions by s12" in left[0]
 
 
+def damaged():
+    """A zip whose list is fine and whose content is not."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as made:
+        made.writestr("damaged.ipynb", "x" * 1000)
+    data = stream.getvalue()
+    return data.replace(data[43:50], b"\xff" * 7)
+
+
 def test_an_archive_cannot_write_or_swell(tmp_path, monkeypatch):
     notebook = nbformat.writes(nbformat.v4.new_notebook())
     place, inside = tmp_path / "class.zip", io.BytesIO()
@@ -394,20 +480,33 @@ def test_an_archive_cannot_write_or_swell(tmp_path, monkeypatch):
         made.writestr("huge.ipynb", b" " * 21_000_000)
         made.writestr("work_s1.zip", inside.getvalue())
         made.writestr("broken.zip", b"no zip")
+        made.writestr("damaged.zip", damaged())
         made.writestr("__MACOSX/._s1.ipynb", b"")
     before = {path for path in tmp_path.rglob("*")}
     found, left = intake.notebooks(place)
     assert len(found) == 5 and {path for path in tmp_path.rglob("*")} == before
     assert sorted(line.partition(":")[0].rpartition("/")[2] for line in left) == [
         "broken.zip",
+        "damaged.ipynb",
         "huge.ipynb",
     ]
+    monkeypatch.setattr(intake, "_MOST_IN_ZIP", 0)  # one student's cannot hold up the others
+    found, left = intake.notebooks(place)
+    assert len(found) == 4 and sum("at most 0 files" in line for line in left) == 2
     monkeypatch.setattr(intake, "_MOST_FILES", 3)
     with pytest.raises(InputError, match="at most 3 files"):
         intake.notebooks(place)
     (tmp_path / "fake.zip").write_text("no zip", encoding="utf-8")
     with pytest.raises(InputError, match="expected a zip"):
         intake.notebooks(tmp_path / "fake.zip")
+
+
+def test_a_terminal_obeys_no_file_name(empty, tmp_path, capsys):
+    with zipfile.ZipFile(tmp_path / "class.zip", "w") as made:
+        made.writestr("s1\x1b[2J\n  s1: 11 of 11.txt", "")
+    assert run("collect", NAME, tmp_path / "class.zip", "--course", empty.folder) == 1
+    printed = capsys.readouterr().out
+    assert "s1?[2J?  s1: 11 of 11.txt: not a notebook" in printed
 
 
 def test_a_number_is_enough(empty):
@@ -535,11 +634,11 @@ assert random.random() == 0.13436424411240122 and torch.rand(1) < 1
     names = ["same", "model", "fails", "leaves", "nothing", "text", "not_there"]
     outputs, fences = execute([given, Cell("", hidden, True)], names, Limits(), seed=0)
     assert all(one["output_type"] == "stream" for one in outputs[0]) and outputs[1] == []
-    assert fences["files"] or sys.platform not in ("linux", "darwin")
+    assert (fences["files"] and fences["calls"]) or sys.platform not in ("linux", "darwin")
 
 
 def test_a_process_that_does_not_start_is_nobodys_fault(monkeypatch):
-    sandbox._fence()  # looked up once
+    sandbox._fence_holds()  # looked up once
     monkeypatch.setattr(sys, "executable", shutil.which("false") or "no-such-program")
     with pytest.raises((DataError, OSError)):
         execute([Cell("1")], [], Limits(), seed=0)
@@ -561,3 +660,93 @@ def test_an_answer_that_nobody_asked_for_is_no_answer(forged):
     outputs, _ = execute(cells, ["answer"], Limits(seconds=20), seed=0)
     assert any(one["output_type"] == "error" for one in outputs[1])
     assert Path.cwd().exists()
+
+
+FLOOD = """
+import json, os, struct, threading
+outputs = [{"output_type": "stream", "text": "x" * SIZE}]
+answer = json.dumps({"success": True, "outputs": outputs}).encode()
+answer = struct.pack(">Q", len(answer)) + answer
+
+def write(times):
+    for number in range(3, 12):
+        for _ in range(times):
+            try: os.write(number, answer)
+            except OSError: break
+"""
+
+
+def used():
+    """Bytes that this process holds."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts memory, and waits, as Linux does")
+@pytest.mark.parametrize("code", ["SIZE = 5\nCODE\nwrite(1)", "SIZE = 10**7\nCODE\nwrite(999)"])
+def test_who_answers_without_listening_costs_time_and_memory_of_a_cell_only(code):
+    code = code.replace("CODE", FLOOD) + "\nwhile True: pass"
+    with sandbox.Worker(Limits()) as worker:
+        worker.deadline = time.monotonic() + 3
+        before = used()
+        with pytest.raises(sandbox.Stopped):  # more than a pipe holds
+            for _ in range(3):
+                worker.run(code)
+                worker.value("call", None, (bytes(10**7),), {})
+        assert used() - before < 2e8
+    assert time.monotonic() < worker.deadline + 10
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("number = 0\nwhile True: open(f'{number}', 'w').close(); number += 1", "wrote too much"),
+        ("data = bytes(2**25)\nfor one in range(99): open(f'{one}', 'wb').write(data)", "too much"),
+        ("import os\nfor _ in range(1200): os.mkdir('x'); os.chdir('x')\nos._exit(0)", "by itself"),
+        ("import os\nos.makedirs('a/b')\nos.chmod('a/b', 0)\nos._exit(0)", "by itself"),
+    ],
+)
+def test_a_disk_is_not_filled_and_no_folder_stays(code, reason):
+    with sandbox.Worker(Limits()) as worker:
+        worker.deadline = time.monotonic() + 60
+        with pytest.raises(sandbox.Stopped, match=reason):
+            worker.run(code + "\nwhile True: pass")
+        folder = Path(worker._folder.name)
+    assert not folder.exists()
+
+
+SHOWN = """
+print("\\ud800", "x" * 10**8)
+class Odd:
+    def _repr_png_(self): return '"><script></script>'
+    def __repr__(self): return "\\ud800" + "y" * 10**5
+for _ in range(200): display(Odd())
+raise ValueError("\\ud800" + "z" * 10**7)
+"""
+
+
+def test_what_is_shown_is_text_of_a_size_that_a_page_can_hold():
+    outputs, _ = execute([Cell(SHOWN[: SHOWN.index("for")] + "display(Odd())")], [], Limits(), 0)
+    assert [one["output_type"] for one in outputs[0]] == ["stream", "display_data"]
+    assert [*outputs[0][1]["data"]] == ["text/plain"]
+    (outputs,), _ = execute([Cell(SHOWN)], [], Limits(), 0)
+    text = json.dumps(outputs, ensure_ascii=False)
+    assert len(text.encode("utf-8")) < 5e6 and len(outputs) == 100
+    assert outputs[-1]["ename"] == "ValueError"
+
+
+def test_a_page_leads_nowhere_and_is_made_at_once():
+    started = time.monotonic()
+    for text in (
+        "`" * 20_000,
+        "`a``" * 5000,
+        "$$a " * 5000,
+        "$" + "{" * 5000 + "$",
+        "$a " * 20_000,
+    ):
+        cell = nbformat.v4.new_markdown_cell(text)
+        with_formulas(nbformat.v4.new_notebook(cells=[cell]))
+    assert time.monotonic() - started < 20
+    away = '<MeTa http-equiv="refresh" content="0;url=http://example.org">'
+    page = offline(f"<head><title></title></head><body>{away}`{away}`</body>")
+    assert "<meta http-equiv" in page.lower() and "refresh" not in page.partition("</head>")[0]
+    assert re.findall("<meta", page.partition("</head>")[2], flags=re.I) == []

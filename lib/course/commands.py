@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _NOT_IN_FORCE = {
     "memory": "a submission can take all memory of this machine",
     "files": "only Python code is kept from your files, not compiled code",
-    "network": "only Python code is kept from the network, not compiled code",
+    "calls": "only Python code is kept from the network and from other programs",
 }
 
 
@@ -163,5 +163,5 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _tell(what: str, lines: Iterable[str]) -> None:
-    for line in lines:
-        print(f"  {what}: {line}")
+    for line in lines:  # strangers name files, and a terminal obeys some letters
+        print(f"  {what}: {''.join(one if one.isprintable() else '?' for one in line)}")

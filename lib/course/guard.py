@@ -1,10 +1,10 @@
 """What a process that runs a submission may not do: write outside of its folder, read solutions,
 use the network, start other processes, take all memory.
 
-Three fences, each for what the one before it lets through. The kernel's (Landlock on Linux, set
-here; a network namespace on Linux and ``sandbox-exec`` on macOS, set by whoever starts the
-process) binds compiled code, too. Python's audit hooks, which cannot be taken off again, bind
-Python code on every system. Limits of memory and file sizes are POSIX's.
+Three fences, each for what the one before it lets through. The kernel's (Landlock and seccomp on
+Linux, set here; ``sandbox-exec`` on macOS, set by whoever starts the process) binds compiled code,
+too. Python's audit hooks, which cannot be taken off again, bind Python code on every system.
+Limits of memory and file sizes are POSIX's.
 
 This file needs the standard library only, since Landlock binds one thread and those that it
 starts: it has to be there before an import starts others.
@@ -13,7 +13,9 @@ starts: it has to be there before an import starts others.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
+import platform
 import stat
 import struct
 import sys
@@ -33,6 +35,36 @@ _CHANGES = sum(1 << bit for bit in range(4, 13))  # remove, and make, of every k
 _NET = 0b11  # bind and connect, TCP
 _SCOPES = 0b11  # abstract sockets and signals stay inside
 _NO_NEW_PRIVILEGES = 38
+_CAPABILITIES = 0x20080522  # the version of that call
+
+# Linux, include/uapi/linux/seccomp.h and bpf_common.h
+_LOAD, _MASK, _IF_EQUAL, _IF_SET, _ANSWER = 0x20, 0x54, 0x15, 0x45, 0x06
+_ALLOW, _REFUSE = 0x7FFF0000, 0x00050000
+_NUMBER, _MACHINE, _ARGUMENTS = 0, 4, 16  # where a filter finds them
+_THREAD, _SHARED_MEMORY = 0x10000, 0x21
+# what a machine calls itself there, and its numbers of seccomp, clone, mmap, tgkill and prlimit64
+_MACHINES = {
+    "x86_64": (0xC000003E, 317, 56, 9, 234, 302),
+    "aarch64": (0xC00000B7, 277, 220, 222, 131, 261),
+}
+_REFUSED = {
+    "x86_64": (
+        *(57, 58, 59, 322),  # fork, vfork, execve, execveat
+        # kill, tkill, rt_sigqueueinfo, rt_tgsigqueueinfo, ptrace, process_vm_readv and -writev,
+        # setpriority, sched_setscheduler, sched_setaffinity
+        *(62, 200, 129, 297, 101, 310, 311, 141, 144, 203),
+        # socket, shmget, memfd_create, unshare, setns, mount, bpf, perf_event_open
+        *(41, 29, 319, 272, 308, 165, 321, 298),
+    ),
+    "aarch64": (
+        *(221, 281),  # no fork there
+        *(129, 130, 138, 240, 117, 270, 271, 140, 119, 122),
+        *(198, 194, 279, 97, 268, 40, 280, 241),
+    ),
+}
+# pidfd_send_signal, io_uring_setup, pidfd_open, pidfd_getfd, memfd_secret
+_REFUSED_ANYWHERE = (424, 425, 434, 438, 447)
+_CLONE3 = 435
 
 _FORBIDDEN = (
     "socket.",
@@ -78,7 +110,7 @@ def limit_memory(number: int) -> bool:
 
     Returns:
         Whether this system enforces it. Where it can, each file that the process writes is
-        limited as well, to 256 MB.
+        limited as well, to 64 MB, and how many it has open.
 
     Example:
         >>> import subprocess, sys
@@ -89,7 +121,7 @@ def limit_memory(number: int) -> bool:
     """
     if resource is None:
         return False
-    for kind, most in (("CORE", 0), ("FSIZE", 2**28), ("DATA", number)):
+    for kind, most in (("CORE", 0), ("FSIZE", 2**26), ("NOFILE", 256), ("DATA", number)):
         kind = getattr(resource, f"RLIMIT_{kind}")
         hard = resource.getrlimit(kind)[1]
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)
@@ -133,13 +165,14 @@ def close_kernel(folder: str, readable: Sequence[str], secret: Sequence[str]) ->
     if rules < 0:
         return False
     read = _READ_FILE | _READ_FOLDER
-    # a package is found by listing folders, so all may be listed
-    allowed = {os.sep: _READ_FOLDER, os.devnull: _READ_FILE | _WRITE_FILE, folder: wanted[0]}
-    allowed |= {path: read for path in [*_system(secret), *readable]}
+    allowed = {path: read for path in [*_system(secret), *readable]}
+    allowed |= {os.devnull: _READ_FILE | _WRITE_FILE, folder: wanted[0]}
     try:
         for path, rights in allowed.items():
             _allow(libc, rules, path, rights)
         libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+        # an administrator's rights would read what other processes hold
+        libc.capset(struct.pack("=Ii", _CAPABILITIES, 0), bytes(24))
         return libc.syscall(_RESTRICT, rules, 0) == 0
     finally:
         os.close(rules)
@@ -162,7 +195,62 @@ def _system(secret: Sequence[str]) -> list[str]:
     """What an interpreter and its packages read."""
     own = {sys.prefix, sys.base_prefix, sys.exec_prefix, *sysconfig.get_paths().values()}
     own |= {path for path in sys.path if not any(_within(one, path) for one in secret)}
-    return ["/bin", "/dev", "/etc", "/lib", "/lib64", "/proc", "/sys", "/usr", *sorted(own)]
+    random = ["/dev/random", "/dev/urandom"]  # and no terminal, where others type
+    return [*random, "/bin", "/etc", "/lib", "/lib64", "/proc", "/sys", "/usr", *sorted(own)]
+
+
+def close_calls() -> bool:
+    """Have the kernel refuse this process other processes, signals, sockets and shared memory.
+
+    Unlike Landlock, it binds all threads that are there, so that imports may start what they like.
+
+    Returns:
+        Whether the kernel does it; it is seccomp, on Linux.
+
+    Example:
+        >>> import subprocess, sys
+        >>> code = f"import runpy; guard = runpy.run_path({__file__!r}); "
+        >>> code += "guard['close_calls']() or guard['sys'].exit(1); guard['os'].fork()"
+        >>> subprocess.run([sys.executable, "-c", code], stderr=subprocess.DEVNULL).returncode
+        1
+    """
+    machine = platform.machine()
+    if sys.platform != "linux" or machine not in _MACHINES:
+        return False
+    program = _filter(machine)
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+    kept = ctypes.create_string_buffer(program)
+    head = struct.pack("HP", len(program) // 8, ctypes.addressof(kept))
+    return libc.syscall(_MACHINES[machine][1], 1, 1, head) == 0  # a filter, for all threads
+
+
+def _filter(machine: str) -> bytes:
+    """The rules of ``close_calls``, in the kernel's code."""
+    mark, _, clone, mmap, tgkill, prlimit = _MACHINES[machine]
+
+    def if_equal(value: int, *then: tuple[int, int, int, int]) -> list[tuple[int, int, int, int]]:
+        return [(_IF_EQUAL, 0, len(then), value), *then]
+
+    def load(place: int) -> tuple[int, int, int, int]:
+        return (_LOAD, 0, 0, place)
+
+    def refuse(number: int = errno.EPERM) -> tuple[int, int, int, int]:
+        return (_ANSWER, 0, 0, _REFUSE | number)
+
+    allow = (_ANSWER, 0, 0, _ALLOW)
+    flags, own = _ARGUMENTS + 3 * 8, [os.getpid() & 0xFFFFFFFF, 0]
+    rules = [load(_MACHINE), (_IF_EQUAL, 1, 0, mark), refuse(), load(_NUMBER)]
+    rules += [(_IF_SET, 0, 1, 0x40000000), refuse()]  # x32, the other numbers of x86_64
+    for number in (*_REFUSED[machine], *_REFUSED_ANYWHERE):
+        rules += if_equal(number, refuse())
+    rules += if_equal(_CLONE3, refuse(errno.ENOSYS))  # its flags lie out of sight; clone's do not
+    rules += if_equal(clone, load(_ARGUMENTS), (_IF_SET, 0, 1, _THREAD), allow, refuse())
+    shared = ((_MASK, 0, 0, _SHARED_MEMORY), (_IF_EQUAL, 0, 1, _SHARED_MEMORY))
+    rules += if_equal(mmap, load(flags), *shared, refuse(errno.ENOMEM), allow)
+    for number, whom in zip((tgkill, prlimit), own, strict=True):
+        rules += if_equal(number, load(_ARGUMENTS), (_IF_EQUAL, 0, 1, whom), allow, refuse())
+    return b"".join(struct.pack("=HBBI", *rule) for rule in [*rules, allow])
 
 
 def _within(path: str, place: str) -> bool:

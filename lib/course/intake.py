@@ -17,8 +17,8 @@ from typing import BinaryIO, NamedTuple
 from lib.errors import InputError
 
 _LARGEST_FILE = 20_000_000
-_LARGEST_ALL = 2_000_000_000
-_MOST_FILES = 20_000
+_LARGEST_ALL, _MOST_FILES = 2_000_000_000, 20_000
+_LARGEST_ZIP, _MOST_IN_ZIP = 200_000_000, 1_000  # in a zip in it, which is one student's
 _JUNK = ("__MACOSX", ".ipynb_checkpoints", ".DS_Store")
 
 
@@ -54,9 +54,9 @@ def notebooks(place: Path) -> tuple[dict[str, bytes], list[str]]:
         files = _of_zip(place, place.name)
     else:
         files = iter([_of_path(place, place.name)])
-    found, left, room = {}, [], [_MOST_FILES, _LARGEST_ALL]
+    found, left = {}, []
     try:
-        _take(files, found, left, room, depth=1)
+        _take(files, found, left, [_MOST_FILES, _LARGEST_ALL], depth=1)
     except zipfile.BadZipFile as error:
         raise InputError(f"{place}: expected a zip, got another file ({error})") from None
     return found, left
@@ -66,6 +66,7 @@ def _take(
     files: Iterable[_File], found: dict[str, bytes], left: list[str], room: list[int], depth: int
 ) -> None:
     """Sort files into those found and those left, while there is room for their number and size."""
+    most = tuple(room)
     for file in files:
         path = PurePosixPath(file.path)
         if any(part in _JUNK or part.startswith("._") for part in path.parts):
@@ -74,8 +75,8 @@ def _take(
         room[1] -= file.size
         if min(room) < 0:
             raise InputError(
-                f"{file.path}: expected at most {_MOST_FILES:,} files and {_LARGEST_ALL:,} bytes, "
-                "got more; is this what the class handed in?"
+                f"{file.path}: expected at most {most[0]:,} files and {most[1]:,} bytes, got more; "
+                "is this what was handed in?"
             )
         suffix = path.suffix.lower()
         if suffix not in (".ipynb", ".zip") or (suffix == ".zip" and not depth):
@@ -86,11 +87,12 @@ def _take(
             if suffix == ".ipynb":
                 found[file.path] = data
             else:
-                _take(_of_zip(io.BytesIO(data), file.path), found, left, room, depth - 1)
-        except InputError:
-            raise
-        # encrypted, damaged, of a method that nobody has, longer than it says
-        except (OSError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
+                inside, outside = {}, []
+                own = [_MOST_IN_ZIP, _LARGEST_ZIP]
+                _take(_of_zip(io.BytesIO(data), file.path), inside, outside, own, depth - 1)
+                found |= inside
+                left += outside
+        except Exception as error:  # encrypted, damaged in any way, more than it says
             left.append(f"{file.path}: cannot be read ({error})")
 
 

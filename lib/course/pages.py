@@ -9,13 +9,17 @@ from nbformat import NotebookNode
 from lib.errors import require_package
 
 # code stays as it is; a formula touches its dollars
-_FORMULA = re.compile(r"(`+)(?:.(?!\1))*.\1|\$\$(.+?)\$\$|\$(?! )([^$`\n]+?)(?<! )\$(?!\d)", re.S)
+_FORMULA = re.compile(
+    r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)|\$\$(.+?)\$\$|\$(?! )([^$`\n]+?)(?<! )\$(?!\d)", re.S
+)
 _MATHJAX = re.compile(r"<!-- Load mathjax -->.*?<!-- End of mathjax configuration -->", re.S)
 _FONTS = re.compile(r"@font-face\s*\{[^}]*\}")
 _POLICY = (
     '<meta http-equiv="Content-Security-Policy" '
-    "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">"
+    "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+    "base-uri 'none'; form-action 'none'\">"
 )
+_META = re.compile(r"<(?=meta\b)", re.I)  # could lead on to another page
 
 
 def with_formulas(notebook: NotebookNode) -> NotebookNode:
@@ -57,7 +61,7 @@ def offline(page: str) -> str:
         page: HTML.
 
     Returns:
-        The page, with a rule for the browser to load nothing at all.
+        The page, with a rule for the browser to load and to send nothing at all.
 
     Example:
         >>> script = "<!-- Load mathjax --><script></script><!-- End of mathjax configuration -->"
@@ -65,5 +69,5 @@ def offline(page: str) -> str:
         <head>
         <meta http-equiv="Content-Security-Policy" ...></head>
     """
-    page = _FONTS.sub("", _MATHJAX.sub("", page))
-    return page.replace("<head>", f"<head>\n{_POLICY}", 1)
+    head, mark, body = _FONTS.sub("", _MATHJAX.sub("", page)).partition("</head>")
+    return head.replace("<head>", f"<head>\n{_POLICY}", 1) + mark + _META.sub("&lt;", body)

@@ -18,6 +18,7 @@ import os
 import pickle
 import queue
 import random
+import re
 import shutil
 import signal
 import struct
@@ -26,7 +27,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -37,8 +38,10 @@ import torch
 from lib.errors import DataError
 
 HERE = Path(__file__).parent
-_ROOT = HERE.parents[1]
+_LIB = HERE.parent
 _LONGEST_ANSWER = 2**26
+_LONGEST_TEXT, _LARGEST_IMAGE, _MOST_OUTPUTS = 20_000, 5_000_000, 100
+_LARGEST_FOLDER, _MOST_FILES = 2**30, 10_000
 _START = 300  # seconds: imports take long on a machine that is busy
 _KEPT = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "LD_LIBRARY_PATH")
 
@@ -106,8 +109,9 @@ class Worker:
         self.deadline = time.monotonic() + _START
         self._folder = tempfile.TemporaryDirectory(prefix="unmix-", ignore_cleanup_errors=True)
         folder = os.path.realpath(self._folder.name)
-        fence = _fence()
-        command = [*fence.command(folder), sys.executable, "-I", str(HERE / "worker.py")]
+        secret = [os.path.realpath(path) for path in limits.secret]
+        fence = _fence(folder, secret) if _fence_holds() else []
+        command = [*fence, sys.executable, "-I", str(HERE / "worker.py")]
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -117,14 +121,16 @@ class Worker:
             env=_environment(folder),
             start_new_session=True,
         )
-        self._answers: queue.Queue[bytes | None] = queue.Queue()
-        threading.Thread(target=self._listen, daemon=True).start()
+        # more than one answer at a time is a flood, and has to wait in the pipe
+        self._answers: queue.Queue[bytes | None] = queue.Queue(maxsize=1)
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
         settings = {
             "guard": str(HERE / "guard.py"),
-            "root": str(_ROOT),
+            "lib": str(_LIB),
             "folder": folder,
-            "readable": [str(_ROOT / "lib")],
-            "secret": [os.path.realpath(path) for path in limits.secret],
+            "readable": [str(_LIB)],
+            "secret": secret,
             "memory": limits.memory,
         }
         try:
@@ -141,8 +147,8 @@ class Worker:
         #: which limits hold on this system
         self.fences = {
             "memory": inside["memory"] is True,
-            "files": fence.files or inside["files"] is True,
-            "network": fence.network,
+            "files": bool(fence) or inside["files"] is True,
+            "calls": bool(fence) or inside["calls"] is True,
         }
 
     def __enter__(self) -> Worker:
@@ -157,15 +163,26 @@ class Worker:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
         self._process.wait()
-        self._process.stdin.close()
-        self._process.stdout.close()
-        self._folder.cleanup()
+        with contextlib.suppress(OSError):  # what was never read
+            self._process.stdin.close()
+        for _ in range(20):  # where processes cannot be forbidden, one may hold the pipe for ever
+            with contextlib.suppress(queue.Empty):
+                while self._answers.get(timeout=0.1):
+                    pass
+            if not self._listener.is_alive():
+                self._process.stdout.close()
+                break
+        try:
+            self._folder.cleanup()
+        except RecursionError:  # thousands of folders, one in the other
+            subprocess.run(["rm", "-rf", self._folder.name])
 
     def run(self, source: str) -> dict[str, Any]:
         """Execute a cell: ``{"success": ..., "outputs": [...]}``."""
         answer = self._ask("run", source)
-        success, outputs = answer.get("success") is True, answer.get("outputs")
-        return {"success": success, "outputs": [*map(_output, _require(outputs, list))]}
+        success, outputs = answer.get("success") is True, _require(answer.get("outputs"), list)
+        # what went wrong comes last
+        return {"success": success, "outputs": [*map(_output, outputs[-_MOST_OUTPUTS:])]}
 
     def named(self, name: str) -> tuple[bool, Any]:
         """Whether a name stands for something, and for what."""
@@ -189,17 +206,31 @@ class Worker:
         buffer = io.BytesIO()
         _Pickler(buffer).dump(command)
         data = buffer.getvalue()
+        # who does not listen would have us wait
+        alarm = threading.Timer(max(0.0, self._left()), self._process.kill)
+        alarm.daemon = True
+        alarm.start()
         try:
             self._process.stdin.write(struct.pack(">Q", len(data)) + data)
             self._process.stdin.flush()
         except OSError:
             raise Stopped(self._end()) from None
+        finally:
+            alarm.cancel()
+
+    def _left(self) -> float:
+        return self.deadline - time.monotonic()
 
     def _receive(self) -> dict[str, Any]:
-        try:
-            data = self._answers.get(timeout=max(0.0, self.deadline - time.monotonic()))
-        except queue.Empty:
-            raise Stopped("it took too long") from None
+        while True:
+            try:
+                data = self._answers.get(timeout=min(max(0.0, self._left()), 0.5))
+                break
+            except queue.Empty:
+                if self._left() <= 0:
+                    raise Stopped("it took too long") from None
+                if _overfull(self._folder.name):
+                    raise Stopped("it wrote too much") from None
         if data is None:
             raise Stopped(self._end())
         try:
@@ -221,6 +252,8 @@ class Worker:
         self._answers.put(None)
 
     def _end(self) -> str:
+        if self._left() <= 0:
+            return "it took too long"
         try:
             code = self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
@@ -260,17 +293,37 @@ def _output(output: Any) -> dict[str, Any]:
     output = _require(output, dict)
     kind = output.get("output_type")
     if kind == "error":
-        lines = [str(line) for line in _require(output.get("traceback"), list)]
-        return _error(str(output.get("ename")), str(output.get("evalue")), lines)
+        lines = _require(output.get("traceback"), list)[-_MOST_OUTPUTS:]
+        return _error(_text(output.get("ename")), _text(output.get("evalue")), map(_text, lines))
     if kind == "display_data":
         data = _require(output.get("data"), dict)
-        kept = {one: str(data[one]) for one in ("text/plain", "image/png") if one in data}
+        kept, image = {"text/plain": _text(data.get("text/plain"))}, str(data.get("image/png", ""))
+        if len(image) < _LARGEST_IMAGE and re.fullmatch(r"[\w+/=]+", image, flags=re.ASCII):
+            kept["image/png"] = image
         return {"output_type": "display_data", "data": kept, "metadata": {}}
     name = "stderr" if output.get("name") == "stderr" else "stdout"
-    return {"output_type": "stream", "name": name, "text": str(output.get("text"))}
+    return {"output_type": "stream", "name": name, "text": _text(output.get("text"))}
 
 
-def _error(name: str, text: str, lines: Sequence[str] = ()) -> dict[str, Any]:
+def _text(value: Any) -> str:
+    """A text that a file can hold, and a person can read."""
+    return str(value)[:_LONGEST_TEXT].encode("utf-8", "replace").decode()
+
+
+def _overfull(folder: str) -> bool:
+    """Whether a folder holds more than a submission may write."""
+    size, count, places = 0, 0, [folder]
+    while places and size <= _LARGEST_FOLDER and count <= _MOST_FILES:
+        with contextlib.suppress(OSError), os.scandir(places.pop()) as entries:
+            for entry in entries:  # some go while we look
+                count += 1
+                size += entry.stat(follow_symlinks=False).st_size
+                if entry.is_dir(follow_symlinks=False):
+                    places.append(entry.path)
+    return bool(places) or size > _LARGEST_FOLDER or count > _MOST_FILES
+
+
+def _error(name: str, text: str, lines: Iterable[str] = ()) -> dict[str, Any]:
     lines = list(lines) or [f"{name}: {text}"]
     return {"output_type": "error", "ename": name, "evalue": text, "traceback": lines}
 
@@ -386,38 +439,32 @@ def _judge(hidden: str, worker: Worker, names: Sequence[str], seed: int) -> list
     return []
 
 
-# ------------------------------------------------------------------ fences from outside
+# ------------------------------------------------------------------ a fence from outside
 
 
-@dataclass(frozen=True)
-class _Fence:
-    """A command that starts another one behind a fence."""
-
-    words: tuple[str, ...] = ()
-    files: bool = False
-    network: bool = False
-
-    def command(self, folder: str) -> list[str]:
-        return [word.replace("FOLDER", folder) for word in self.words]
+def _fence(folder: str, secret: Sequence[str]) -> list[str]:
+    """The command that starts another one behind a fence, on macOS; ``guard.py`` has Linux's."""
+    hidden, own = (
+        "".join(f"(subpath {json.dumps(path, ensure_ascii=False)})" for path in paths)
+        for paths in (secret, [folder])
+    )
+    rules = [
+        "(version 1)(allow default)(deny network*)(deny process-fork)",
+        '(deny signal)(allow signal (target self))(deny file-write* (subpath "/"))',
+        f"(deny file-read* {hidden})" if hidden else "",
+        f'(allow file-read* file-write* {own})(allow file-write* (literal "/dev/null"))',
+    ]
+    return ["sandbox-exec", "-p", "".join(rules)]
 
 
 @functools.cache
-def _fence() -> _Fence:
-    """The fence that this system offers to whoever starts a process."""
-    profile = (
-        '(version 1)(allow default)(deny network*)(deny file-write* (subpath "/"))'
-        '(allow file-write* (subpath "FOLDER") (literal "/dev/null"))'
-    )
-    for words, files in (
-        (("unshare", "--map-root-user", "--net"), False),
-        (("sandbox-exec", "-p", profile), True),
-    ):
-        if shutil.which(words[0]):
-            fence = _Fence(words, files, network=True)
-            tried = [*fence.command(tempfile.gettempdir()), sys.executable, "-I", "-c", ""]
-            if subprocess.run(tried, capture_output=True).returncode == 0:
-                return fence
-    return _Fence()
+def _fence_holds() -> bool:
+    """Whether this system has that fence, and an interpreter lives behind it."""
+    if not shutil.which("sandbox-exec"):
+        return False
+    folder = os.path.realpath(tempfile.gettempdir())
+    command = [*_fence(folder, []), sys.executable, "-I", "-c", "import IPython, torch"]
+    return subprocess.run(command, capture_output=True).returncode == 0
 
 
 def _environment(folder: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ trusted; answers go back as JSON, since nothing that a submission makes may be u
 from __future__ import annotations
 
 import base64
+import importlib.util
 import io
 import json
 import os
@@ -33,13 +34,22 @@ def _main() -> None:
         "memory": guard["limit_memory"](settings["memory"]),
         "files": guard["close_kernel"](folder, settings["readable"], secret),
     }
-    sys.path.append(settings["root"])
+    _find_lib(settings["lib"])
     session = Session()
+    limits["calls"] = guard["close_calls"]()
     guard["close_python"](folder, secret)
     _send(answers, limits)
     while (command := _receive(commands, session.objects)) is not None:
         verb, *arguments = command
         _send(answers, getattr(session, verb)(*arguments))
+
+
+def _find_lib(folder: str) -> None:
+    """Import ``lib`` without listing the folder above it, where other things lie."""
+    place = os.path.join(folder, "__init__.py")
+    spec = importlib.util.spec_from_file_location("lib", place, submodule_search_locations=[folder])
+    sys.modules["lib"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules["lib"])
 
 
 def _receive(stream: BinaryIO, objects: dict[int, Any]) -> Any:
@@ -96,8 +106,9 @@ class Session:
                 text = text[:_LONGEST_TEXT]
                 outputs.append({"output_type": "stream", "name": name, "text": text})
         for one in captured.outputs:
-            kinds = one.data.keys() & {"text/plain", "image/png"}
-            data = {kind: _text(one.data[kind]) for kind in kinds}
+            data = {"text/plain": str(one.data.get("text/plain"))[:_LONGEST_TEXT]}
+            if "image/png" in one.data:
+                data["image/png"] = _text(one.data["image/png"])
             outputs.append({"output_type": "display_data", "data": data, "metadata": {}})
         if not result.success:
             name, text, lines = self.shell.failure or ("Error", "the cell stopped", [])
