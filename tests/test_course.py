@@ -272,6 +272,7 @@ def test_round_trip(name, classroom, tmp_path, capsys):
     assert {file: after.get(file) for file in kept} == kept
 
     assert run("feedback", name, "--course", course) == run("export", "--course", course) == 0
+    assert "3 answers have no points yet" in capsys.readouterr().out
     points = {student: row[name] for student, row in grades(course).items()}
     everything, first = most(name)
     expected = {"right": everything, "wrong": 0, "blank": 0, "harmful": first}

@@ -151,8 +151,12 @@ def _grade(options: argparse.Namespace) -> int:
 
 def _feedback(options: argparse.Namespace) -> int:
     course = _course(options)
-    for page in course.feedback(course.full_name(options.name)):
+    name = course.full_name(options.name)
+    for page in course.feedback(name):
         print(page)
+    table, waiting = course.answers(name)
+    if waiting:
+        _tell("NOTE", [f"{waiting} answers have no points yet, and none in these pages: {table}"])
     return 0
 
 

@@ -3,8 +3,8 @@ use the network, start other processes, take all memory.
 
 Three fences, each for what the one before it lets through. The kernel's (Landlock and seccomp on
 Linux, set here; ``sandbox-exec`` on macOS, set by whoever starts the process) binds compiled code,
-too. Python's audit hooks, which cannot be taken off again, bind Python code on every system.
-Limits of memory and file sizes are POSIX's.
+too. Python's audit hooks say what was refused, on every system, and stop what is easy; who knows
+how Python works inside gets past them. Limits of memory and file sizes are POSIX's.
 
 This file needs the standard library only, since Landlock binds one thread and those that it
 starts: it has to be there before an import starts others.

@@ -96,7 +96,7 @@ class Course:
         >>> Course("my-course").roster()
         Traceback (most recent call last):
         ...
-        lib.errors.InputError: .../my-course/roster.csv: expected a table, got none (...)
+        lib.errors.InputError: .../roster.csv: expected a table with a column id, got none (...)
     """
 
     def __init__(
@@ -558,7 +558,8 @@ def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         separator = ";" if head.count(";") > head.count(",") else ","
         table = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: expected a table, got none ({error})") from None
+        text = f"{path}: expected a table with a column {columns[0]}, got none ({error})"
+        raise InputError(text) from None
     if missing := [one for one in columns if one not in table]:
         raise InputError(f"{path}: expected a column {missing[0]}, got {', '.join(table)}")
     return table
