@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import re
 import subprocess
@@ -151,10 +152,12 @@ def words(text: str) -> str:
 
 
 def said(folder: Path) -> list[str]:
-    """The words of each file of a site, as it stands and without its tags."""
-    kinds = (".html", ".js", ".txt", ".ipynb", ".md")
-    files = [path for path in folder.rglob("*") if path.suffix in kinds]
-    texts = [path.read_text(encoding="utf-8") for path in files if "vendor" not in path.parts]
+    """The words of each file of a site that holds text, as it stands and without its tags."""
+    texts = []
+    for path in folder.rglob("*"):
+        if path.is_file() and "vendor" not in path.parts:
+            with contextlib.suppress(UnicodeDecodeError):  # pictures, fonts
+                texts.append(path.read_text(encoding="utf-8"))
     return [words(html.unescape(one)) for one in texts] + [
         words(html.unescape(re.sub(r"<[^>]*>", "", one))) for one in texts
     ]
