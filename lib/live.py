@@ -317,7 +317,8 @@ def _ctrl_c() -> Iterator[threading.Event]:
 
     def stop(*_: Any) -> None:
         stopped.set()
-        signal.signal(signal.SIGINT, before)
+        # not `before`: a shell starts what runs in the background with Ctrl-C ignored
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     before = signal.signal(signal.SIGINT, stop)
     try:
