@@ -265,7 +265,7 @@ def test_round_trip(name, classroom, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "2 answers to grade by hand" in printed and "LOOK AT" not in printed
     before = digest(course)
-    assert run(*grade, "harmful", "--seconds", 3 + usual) == 0
+    assert run(*grade, "harmful", "--seconds", 3 + usual, "--memory", 1) == 0
     after = digest(course)
     changing = ("gradebook.db", "hand/", "submitted/harmful/")
     kept = {file: before[file] for file in before if not file.startswith(changing)}
