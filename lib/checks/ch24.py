@@ -110,15 +110,21 @@ def best_weight(answer):
         scores = snr(grid * first + (1 - grid) * second, source.expand(len(grid), -1))
         best = float(grid[scores.argmax()])
         energies = [float(error.square().sum()) for error in errors]
+        mistakes = {
+            "That is the weight of the second estimate.": 1 - best,
+            "Outside of 0 to 1 the blend may be better still: do not cut it off.": (
+                min(1.0, max(0.0, best))
+            ),
+            "That is right only if the errors have nothing in common.": (
+                energies[1] / sum(energies)
+            ),
+        }
         hint = "Set the derivative of ||w a + (1 - w) b - s||^2 to 0."
         if isinstance(got, (int, float, torch.Tensor)) and torch.as_tensor(got).numel() == 1:
             value = float(got)
-            if abs(value + best - 1) < 2e-3 < abs(value - best):
-                hint = "That is the weight of the second estimate."
-            elif abs(value - min(1.0, max(0.0, best))) < 2e-3 < abs(value - best):
-                hint = "Outside of 0 to 1 the blend may be better still: do not cut it off."
-            elif abs(value - energies[1] / sum(energies)) < 2e-3 < abs(value - best):
-                hint = "That is right only if the errors have nothing in common."
+            if abs(value - best) > 2e-3:
+                known = (words for words, other in mistakes.items() if abs(value - other) < 2e-3)
+                hint = next(known, hint)
         what = (
             f"errors that correlate by {alike:g}, the second {louder:g} times as loud: the weight"
         )
